@@ -1,0 +1,3 @@
+module github.com/godino-ml/godino
+
+go 1.26
