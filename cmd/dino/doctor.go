@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
+	"github.com/godino-ml/godino/tensor"
+)
+
+type doctorCommand struct {
+	Seconds float64 `default:"2" help:"How long to measure the matrix product; 0 measures nothing."`
+	JSON    bool    `name:"json" help:"Print one JSON object."`
+}
+
+func (*doctorCommand) Help() string {
+	return `Example:
+  dino doctor
+Prints the CPU and what it can do, the kernels chosen for it, memory, whether a GPU can be used, and how fast a matrix product runs here.`
+}
+
+// findings is what doctor reports, in the order it prints.
+type findings struct {
+	Version      string   `json:"version"`
+	CPU          string   `json:"cpu"`
+	Features     []string `json:"features"`
+	Kernels      string   `json:"kernels"`
+	KernelsRun   []string `json:"kernels_available"`
+	Forced       string   `json:"godino_kernels"`
+	Cores        int      `json:"cores"`
+	GOMAXPROCS   int      `json:"gomaxprocs"`
+	Cache        [3]int   `json:"cache_bytes"` // L1 data and L2 of a core, L3
+	MemoryBytes  int64    `json:"memory_bytes"`
+	MemoryLimit  int64    `json:"gomemlimit"` // 0: none
+	GPU          string   `json:"gpu"`
+	GemmGFLOPS   float64  `json:"gemm_gflops"`
+	CeilingGFLOP float64  `json:"ceiling_gflops"` // the tile of the product alone, on data in the first cache, all threads at once
+	GemmSize     int      `json:"gemm_size"`
+	Suggestions  []string `json:"suggestions"`
+}
+
+func (d *doctorCommand) Run(ctx context.Context, t *terminal) error {
+	if d.Seconds < 0 || d.Seconds > 600 {
+		return usageError("--seconds %g: choose 0 to 600", d.Seconds)
+	}
+	f := examine()
+	if d.Seconds > 0 {
+		f.GemmSize = 768
+		// Half the time goes to the product, half to its ceiling, in turns, so that both see the machine in the same state.
+		turn := time.Duration(d.Seconds / 4 * float64(time.Second))
+		for range 2 {
+			if ctx.Err() != nil {
+				break
+			}
+			f.CeilingGFLOP = max(f.CeilingGFLOP, tileSpeed(tensor.CPU(), turn))
+			f.GemmGFLOPS = max(f.GemmGFLOPS, productSpeed(tensor.CPU(), f.GemmSize, turn))
+		}
+	}
+	f.Suggestions = f.suggest()
+	if d.JSON {
+		return json.NewEncoder(t.out).Encode(f)
+	}
+	return f.print(t.out)
+}
+
+func examine() *findings {
+	f := &findings{
+		Version:    version(),
+		CPU:        strings.TrimSpace(cpuid.CPU.BrandName),
+		Kernels:    kernels.Best().Name,
+		Forced:     os.Getenv("GODINO_KERNELS"),
+		Cores:      runtime.NumCPU(),
+		GOMAXPROCS: runtime.GOMAXPROCS(0),
+		Cache:      [3]int{cpuid.CPU.Cache.L1D, cpuid.CPU.Cache.L2, cpuid.CPU.Cache.L3},
+		GPU:        "can be used",
+	}
+	if f.CPU == "" {
+		f.CPU = runtime.GOARCH
+	}
+	for _, id := range []cpuid.FeatureID{cpuid.AVX2, cpuid.FMA3, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI,
+		cpuid.AVX512BF16, cpuid.AMXBF16, cpuid.ASIMD} {
+		if cpuid.CPU.Supports(id) {
+			f.Features = append(f.Features, id.String())
+		}
+	}
+	for _, t := range kernels.Tables() {
+		f.KernelsRun = append(f.KernelsRun, t.Name)
+	}
+	f.MemoryBytes, _ = memoryOfMachine()
+	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
+		f.MemoryLimit = limit
+	}
+	if err := cuda.Available(); err != nil {
+		f.GPU = "none: " + err.Error()
+	}
+	return f
+}
+
+// memoryOfMachine is the memory in bytes, where the operating system tells it in /proc/meminfo, and what is available of it.
+func memoryOfMachine() (total, available int64) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		kib, err := strconv.ParseInt(fields[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		switch fields[0] {
+		case "MemTotal:":
+			total = kib << 10
+		case "MemAvailable:":
+			available = kib << 10
+		}
+	}
+	return total, available
+}
+
+// productSpeed runs n×n products on the device for about that long and returns the best one's GFLOP/s.
+func productSpeed(dev *tensor.Device, n int, d time.Duration) float64 {
+	a, b, c := tensor.New(dev, n, n), tensor.New(dev, n, n), tensor.New(dev, n, n)
+	for i := range a.Data() {
+		a.Data()[i], b.Data()[i] = float32(i%7)-3, float32(i%5)-2
+	}
+	best := time.Duration(1 << 62)
+	for end := time.Now().Add(d); ; {
+		start := time.Now()
+		tensor.Gemm(c, a, b, false, false, 1, 0)
+		best = min(best, time.Since(start))
+		if time.Now().After(end) {
+			break
+		}
+	}
+	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds() / 1e9
+}
+
+// tileSpeed runs the product's innermost kernel alone, on panels that stay in the first cache, on every thread at once: what no product of
+// these kernels can exceed on this machine.
+func tileSpeed(dev *tensor.Device, d time.Duration) float64 {
+	const kc, calls = 256, 64
+	g := dev.Kernels().Gemm
+	rounds := make([]float64, dev.Threads())
+	var wait sync.WaitGroup
+	start := time.Now()
+	for thread := range rounds {
+		wait.Go(func() {
+			a, b, c := make([]float32, kc*g.MR), make([]float32, kc*g.NR), make([]float32, g.MR*g.NR)
+			for time.Since(start) < d {
+				for range calls {
+					g.Tile(kc, a, b, c, g.NR)
+				}
+				rounds[thread] += calls
+			}
+		})
+	}
+	wait.Wait()
+	elapsed := time.Since(start).Seconds()
+	var sum float64
+	for _, r := range rounds {
+		sum += r
+	}
+	return sum * 2 * kc * float64(g.MR) * float64(g.NR) / elapsed / 1e9
+}
+
+func (f *findings) suggest() []string {
+	var s []string
+	if f.Forced != "" && f.Forced != f.KernelsRun[len(f.KernelsRun)-1] {
+		s = append(s, fmt.Sprintf("GODINO_KERNELS=%s holds this machine back: it can run %s", f.Forced, f.KernelsRun[len(f.KernelsRun)-1]))
+	}
+	if f.GOMAXPROCS < f.Cores {
+		s = append(s, fmt.Sprintf("GOMAXPROCS is %d on %d cores: unset it to use them all", f.GOMAXPROCS, f.Cores))
+	}
+	if f.GOMAXPROCS > f.Cores {
+		s = append(s, fmt.Sprintf("GOMAXPROCS is %d but there are %d cores: threads will wait for each other", f.GOMAXPROCS, f.Cores))
+	}
+	if f.Kernels == "reference" && runtime.GOARCH == "amd64" && f.Forced == "" {
+		s = append(s, "this CPU has no AVX2: training will be several times slower than on one that has")
+	}
+	if f.MemoryBytes > 0 && f.MemoryBytes < 4<<30 {
+		s = append(s, "with less than 4 GB keep to small crops, or use --accum to train with a smaller batch at a time")
+	}
+	if f.GemmGFLOPS > 0 && f.GemmGFLOPS < 0.6*f.CeilingGFLOP {
+		s = append(s, "the product reaches less than 60 % of its ceiling: is something else running on this machine?")
+	}
+	if len(s) == 0 {
+		s = append(s, "nothing to improve")
+	}
+	return s
+}
+
+func (f *findings) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("program", "%s", f.Version)
+	row("CPU", "%s", f.CPU)
+	row("features", "%s", strings.Join(f.Features, " "))
+	reason := "the best this CPU can run"
+	if f.Forced != "" {
+		reason = "asked for by GODINO_KERNELS=" + f.Forced
+	}
+	row("kernels", "%s (%s; of %s)", f.Kernels, reason, strings.Join(f.KernelsRun, ", "))
+	row("cores", "%d, of which GOMAXPROCS lets %d be used", f.Cores, f.GOMAXPROCS)
+	row("caches", "L1 %s, L2 %s a core, L3 %s", bytesText(int64(f.Cache[0])), bytesText(int64(f.Cache[1])), bytesText(int64(f.Cache[2])))
+	memory := bytesText(f.MemoryBytes)
+	if f.MemoryLimit > 0 {
+		memory += ", GOMEMLIMIT " + bytesText(f.MemoryLimit)
+	}
+	row("memory", "%s", memory)
+	row("GPU", "%s", f.GPU)
+	if f.GemmGFLOPS > 0 {
+		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (the innermost tile alone, %d threads)",
+			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, tensor.CPU().Threads())
+	}
+	for i, s := range f.Suggestions {
+		name := ""
+		if i == 0 {
+			name = "advice"
+		}
+		row(name, "%s", s)
+	}
+	return w.Flush()
+}
+
+// bytesText writes a size as a person would: 32 KiB, 23.4 GiB.
+func bytesText(n int64) string {
+	switch {
+	case n <= 0:
+		return "unknown"
+	case n < 1<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	case n < 1<<30:
+		return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
+}

@@ -1,0 +1,168 @@
+// Package shapes draws pictures of ten kinds of object, for the demo and for tests: a set of images that needs no download, in which only the
+// outline of the object tells its class.
+//
+// Place, size, rotation, colours, textures, background and noise are drawn from the same distributions for every class, so that neither the
+// mean colour nor any single pixel says much about it. A picture is a function of (seed, index) alone, whatever its size in pixels: the same
+// picture can be drawn small for training and large for looking at.
+package shapes
+
+import (
+	"image"
+	"image/color"
+	"math"
+	"math/rand/v2"
+
+	"github.com/godino-ml/godino/tensor"
+)
+
+// Classes names the kinds of object; a picture's class is an index into it.
+var Classes = []string{"disc", "ring", "square", "triangle", "star", "cross", "crescent", "arrow", "bars", "heart"}
+
+// Class is the class of picture index: classes take turns, so that every run of ten pictures holds each once.
+func Class(index int) int { return index % len(Classes) }
+
+// Picture draws picture index of the set that seed names, size×size pixels.
+func Picture(seed uint64, index, size int) *image.RGBA {
+	s := newScene(tensor.Stream(seed, uint64(index)), Class(index))
+	img := image.NewRGBA(image.Rect(0, 0, size, size))
+	noise := tensor.Stream(seed, uint64(index), 1)
+	const sub = 3 // samples a pixel and direction, against ragged edges
+	for y := range size {
+		for x := range size {
+			var sum rgb
+			for j := range sub {
+				for i := range sub {
+					u := (float64(x) + (float64(i)+0.5)/sub) / float64(size)
+					v := (float64(y) + (float64(j)+0.5)/sub) / float64(size)
+					sum = sum.plus(s.at(2*u-1, 2*v-1), 1.0/(sub*sub))
+				}
+			}
+			for c := range sum {
+				sum[c] += s.noise * noise.NormFloat64()
+			}
+			img.SetRGBA(x, y, color.RGBA{byteOf(sum[0]), byteOf(sum[1]), byteOf(sum[2]), 255})
+		}
+	}
+	return img
+}
+
+type rgb [3]float64 // 0 to 1
+
+func (a rgb) plus(b rgb, weight float64) rgb {
+	for c := range a {
+		a[c] += weight * b[c]
+	}
+	return a
+}
+
+func (a rgb) luminance() float64 { return 0.299*a[0] + 0.587*a[1] + 0.114*a[2] }
+
+func byteOf(v float64) uint8 { return uint8(math.Round(255 * max(0, min(1, v)))) }
+
+// scene is one picture before it becomes pixels. Its coordinates run from -1 to 1, y downwards.
+type scene struct {
+	class      int
+	x, y, size float64 // centre and radius of the object
+	cos, sin   float64 // its rotation
+	object     texture
+	background texture
+	noise      float64
+}
+
+func newScene(r *rand.Rand, class int) scene {
+	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
+	angle := between(-0.5, 0.5)
+	s := scene{class: class, size: between(0.5, 0.78), cos: math.Cos(angle), sin: math.Sin(angle), noise: between(0.01, 0.05)}
+	room := 0.95 - s.size
+	s.x, s.y = between(-room, room), between(-room, room)
+	s.background = newTexture(r)
+	// The object is as often lighter than its background as darker, and always far enough from it to be seen.
+	for s.object = newTexture(r); math.Abs(s.object.mean().luminance()-s.background.mean().luminance()) < 0.3; {
+		s.object = newTexture(r)
+	}
+	return s
+}
+
+func (s scene) at(x, y float64) rgb {
+	u, v := (x-s.x)/s.size, (y-s.y)/s.size
+	u, v = s.cos*u+s.sin*v, s.cos*v-s.sin*u
+	if inside[s.class](u, v) {
+		return s.object.at(x, y)
+	}
+	return s.background.at(x, y)
+}
+
+// texture is a pattern of two colours not far from each other.
+type texture struct {
+	a, b   rgb
+	kind   int
+	fx, fy float64 // frequency and direction
+	phase  float64
+}
+
+func newTexture(r *rand.Rand) texture {
+	t := texture{kind: r.IntN(4), phase: 2 * math.Pi * r.Float64()}
+	for c := range t.a {
+		t.a[c] = r.Float64()
+		t.b[c] = max(0, min(1, t.a[c]+0.5*(r.Float64()-0.5)))
+	}
+	f, angle := 3+6*r.Float64(), 2*math.Pi*r.Float64()
+	t.fx, t.fy = f*math.Cos(angle), f*math.Sin(angle)
+	return t
+}
+
+func (t texture) mean() rgb { return rgb{}.plus(t.a, 0.5).plus(t.b, 0.5) }
+
+func (t texture) at(x, y float64) rgb {
+	var w float64 // share of b
+	switch t.kind {
+	case 0: // plain
+	case 1: // gradient
+		w = 0.5 + 0.08*(t.fx*x+t.fy*y)
+	case 2: // stripes
+		w = 0.5 + 0.5*math.Sin(t.fx*x+t.fy*y+t.phase)
+	case 3: // waves both ways
+		w = 0.5 + 0.5*math.Sin(t.fx*x+t.fy*y+t.phase)*math.Sin(t.fy*x-t.fx*y)
+	}
+	w = max(0, min(1, w))
+	return rgb{}.plus(t.a, 1-w).plus(t.b, w)
+}
+
+// inside tells, class by class, whether a point of the object's own coordinates belongs to it. Every outline has a radius of about one.
+var inside = []func(u, v float64) bool{
+	func(u, v float64) bool { return math.Hypot(u, v) < 0.85 },
+	func(u, v float64) bool { r := math.Hypot(u, v); return 0.5 < r && r < 0.9 },
+	func(u, v float64) bool { return max(math.Abs(u), math.Abs(v)) < 0.75 },
+	func(u, v float64) bool { return v < 0.7 && v > math.Sqrt(3)*math.Abs(u)-0.95 },
+	star,
+	func(u, v float64) bool { a, b := math.Abs(u), math.Abs(v); return min(a, b) < 0.28 && max(a, b) < 0.9 },
+	func(u, v float64) bool { return math.Hypot(u, v) < 0.9 && math.Hypot(u-0.45, v) > 0.72 },
+	func(u, v float64) bool { // a shaft and a head
+		return math.Abs(v) < 0.22 && -0.95 < u && u < 0.1 || u >= 0.05 && math.Abs(v) < 0.8*(0.95-u)
+	},
+	func(u, v float64) bool { // three bars
+		return math.Abs(u) < 0.8 && math.Abs(v) < 0.8 && math.Abs(math.Mod(v+0.8, 0.64)-0.16) < 0.16
+	},
+	heart,
+}
+
+// star is a star of five points, its inner corners at 0.42 of the radius.
+func star(u, v float64) bool {
+	const points, inner = 5, 0.42
+	angle := math.Mod(math.Atan2(u, -v)+2*math.Pi, 2*math.Pi/points)
+	if angle > math.Pi/points {
+		angle = 2*math.Pi/points - angle
+	}
+	// The edge runs from the tip (1, 0) to the inner corner, in polar coordinates around the centre.
+	r := math.Hypot(u, v)
+	x, y := r*math.Cos(angle), r*math.Sin(angle)
+	cx, cy := inner*math.Cos(math.Pi/points), inner*math.Sin(math.Pi/points)
+	return (cx-1)*y-cy*(x-1) > 0
+}
+
+// heart is the inside of the curve (x²+y²−1)³ = x²y³.
+func heart(u, v float64) bool {
+	x, y := 1.2*u, -1.2*v+0.1
+	q := x*x + y*y - 1
+	return q*q*q-x*x*y*y*y < 0
+}
