@@ -1,5 +1,7 @@
 package kernels
 
+import "math"
+
 // AdamWCoefficients are the numbers of one AdamW step that are the same for every element: the bias corrections are folded in.
 type AdamWCoefficients struct {
 	Decay       float32 // 1 − lr·weight decay, multiplied to the parameter first (decoupled decay)
@@ -9,4 +11,19 @@ type AdamWCoefficients struct {
 	InvSqrtBias float32 // 1 / √(1 − β2^t)
 	Eps         float32
 	GradScale   float32 // multiplied to the gradient first: clipping
+}
+
+// adamW is one step of AdamW (Loshchilov, Hutter 2019) on parameters p with moments m and v and gradient g. With g' = GradScale·g[i]:
+//
+//	m[i] = Beta1·m[i] + (1 − Beta1)·g'
+//	v[i] = Beta2·v[i] + (1 − Beta2)·g'²
+//	p[i] = Decay·p[i] − StepSize·m[i] / (√v[i]·InvSqrtBias + Eps)
+func adamW(p, m, v, g []float32, c AdamWCoefficients) {
+	for i := range p {
+		gi := c.GradScale * g[i]
+		mi := c.Beta1*m[i] + (1-c.Beta1)*gi
+		vi := c.Beta2*v[i] + (1-c.Beta2)*gi*gi
+		m[i], v[i] = mi, vi
+		p[i] = c.Decay*p[i] - c.StepSize*mi/(float32(math.Sqrt(float64(vi)))*c.InvSqrtBias+c.Eps)
+	}
 }

@@ -9,7 +9,34 @@ import (
 
 // Reference is the table of plain Go: the meaning of every operation.
 func Reference() *Table {
-	return &Table{Name: "reference"}
+	return &Table{
+		Name:                     "reference",
+		GELUForward:              geluForward,
+		GELUBackward:             geluBackward,
+		ExpShift:                 expShift,
+		LogSumExp:                logSumExp,
+		SoftmaxForward:           softmaxForward,
+		SoftmaxBackward:          softmaxBackward,
+		LogSoftmaxForward:        logSoftmaxForward,
+		LogSoftmaxBackward:       logSoftmaxBackward,
+		LayerNormForward:         layerNormForward,
+		LayerNormBackward:        layerNormBackward,
+		L2NormalizeForward:       l2NormalizeForward,
+		L2NormalizeBackward:      l2NormalizeBackward,
+		WeightNormForward:        weightNormForward,
+		WeightNormBackward:       weightNormBackward,
+		Add:                      add,
+		AddScaled:                addScaled,
+		Scale:                    scale,
+		Dot:                      dot,
+		Sum:                      sum,
+		SumSquares:               sumSquares,
+		AdamW:                    adamW,
+		SGD:                      sgd,
+		EMA:                      ema,
+		SoftCrossEntropyForward:  softCrossEntropyForward,
+		SoftCrossEntropyBackward: softCrossEntropyBackward,
+	}
 }
 
 // Tables lists the tables that this CPU can run, the plainest first and the fastest last.

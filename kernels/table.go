@@ -10,11 +10,12 @@ type Table struct {
 	// Rows and elements: one row, or any number of elements, a call.
 	GELUForward              func(y, x []float32)                                                            // gelu.go
 	GELUBackward             func(dx, dy, x []float32)                                                       // gelu.go
+	ExpShift                 func(y, x []float32, scale, shift float32)                                      // exp.go
+	LogSumExp                func(x []float32, scale float32) float32                                        // softmax.go
 	SoftmaxForward           func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
 	SoftmaxBackward          func(dx, dy, y []float32)                                                       // softmax.go
 	LogSoftmaxForward        func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
 	LogSoftmaxBackward       func(dx, dy, y []float32)                                                       // softmax.go
-	ExpShift                 func(y, x []float32, scale, shift float32)                                      // exp.go
 	LayerNormForward         func(y, x, weight, bias []float32, eps float32) (mean, rstd float32)            // layernorm.go
 	LayerNormBackward        func(dx, dweight, dbias, dy, x, weight []float32, mean, rstd float32)           // layernorm.go
 	L2NormalizeForward       func(y, x []float32, eps float32) (norm float32)                                // l2normalize.go
@@ -25,8 +26,10 @@ type Table struct {
 	AddScaled                func(y, x []float32, a float32)                                                 // add.go
 	Scale                    func(y []float32, a float32)                                                    // add.go
 	Dot                      func(x, y []float32) float32                                                    // dot.go
+	Sum                      func(x []float32) float32                                                       // dot.go
 	SumSquares               func(x []float32) float32                                                       // dot.go
 	AdamW                    func(p, m, v, g []float32, c AdamWCoefficients)                                 // adamw.go
+	SGD                      func(p, m, g []float32, c SGDCoefficients)                                      // sgd.go
 	EMA                      func(t, s []float32, momentum float32)                                          // ema.go
 	SoftCrossEntropyForward  func(logits, target []float32, scale, logSumExp float32) float32                // softcrossentropy.go
 	SoftCrossEntropyBackward func(dlogits, logits, target []float32, scale, logSumExp, targetSum, w float32) // softcrossentropy.go

@@ -1,0 +1,22 @@
+package kernels
+
+// add: y[i] += x[i].
+func add(y, x []float32) {
+	for i, v := range x {
+		y[i] += v
+	}
+}
+
+// addScaled: y[i] += a·x[i].
+func addScaled(y, x []float32, a float32) {
+	for i, v := range x {
+		y[i] += a * v
+	}
+}
+
+// scale: y[i] *= a.
+func scale(y []float32, a float32) {
+	for i := range y {
+		y[i] *= a
+	}
+}
