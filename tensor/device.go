@@ -10,6 +10,8 @@ import (
 type Device struct {
 	kernels *kernels.Table
 	pool    *kernels.Pool
+
+	scratchMem scratchPool
 }
 
 // NewCPU makes a device of its own from a table of kernels and a number of threads (0: GOMAXPROCS).

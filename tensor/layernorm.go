@@ -1,0 +1,56 @@
+package tensor
+
+// LayerNormForward normalises the rows of x to mean 0 and variance 1 and applies weight and bias: y = (x − mean)·rstd·w + b, with
+// rstd = 1/√(variance + eps) and the biased variance (Ba, Kiros, Hinton 2016). x, y (…, C); w, b (C); mean, rstd (one a row) are kept for
+// the backward and may be nil together. y may be x.
+func LayerNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
+	rows, n := x.Rows(), x.Cols()
+	check(SameShape(y, x) && w.Len() == n && b.Len() == n && (mean == nil) == (rstd == nil) && (mean == nil || mean.Len() == rows && rstd.Len() == rows),
+		"LayerNormForward", "y (…,C), mean (rows), rstd (rows), x (…,C), w (C), b (C)", y, mean, rstd, x, w, b)
+	x.dev.runRows(rows, n, func(from, to int) {
+		for r := from; r < to; r++ {
+			m, s := x.dev.kernels.LayerNormForward(y.data[r*n:(r+1)*n], x.data[r*n:(r+1)*n], w.data, b.data, eps)
+			if mean != nil {
+				mean.data[r], rstd.data[r] = m, s
+			}
+		}
+	})
+}
+
+// LayerNormBackward undoes LayerNormForward: it overwrites dx, or adds to it, and adds to dw and db. Any of the three may be nil: not wanted.
+func LayerNormBackward(dx, dw, db, dy, x, w, mean, rstd *Tensor, add bool) {
+	rows, n := x.Rows(), x.Cols()
+	check(SameShape(dy, x) && w.Len() == n && mean.Len() == rows && rstd.Len() == rows &&
+		(dx == nil || SameShape(dx, x)) && (dw == nil || dw.Len() == n) && (db == nil || db.Len() == n),
+		"LayerNormBackward", "dx (…,C), dw (C), db (C), dy (…,C), x (…,C), w (C), mean (rows), rstd (rows)", dx, dw, db, dy, x, w, mean, rstd)
+	dev := x.dev
+	per := layerNormRowsPerChunk(rows, n)
+	chunks := (rows + per - 1) / per
+	// Every chunk sums the gradients of weight and bias of its own rows; the sums are then added in the order of the chunks.
+	partial := dev.scratch(chunks * 2 * n)
+	dev.Run(chunks, func(chunk, _ int) {
+		p := partial[chunk*2*n : (chunk+1)*2*n]
+		clear(p)
+		for r := chunk * per; r < min((chunk+1)*per, rows); r++ {
+			var dxRow []float32
+			if dx != nil {
+				dxRow = dx.data[r*n : (r+1)*n]
+				clearUnless(add, dxRow)
+			}
+			dev.kernels.LayerNormBackward(dxRow, p[:n], p[n:], dy.data[r*n:(r+1)*n], x.data[r*n:(r+1)*n], w.data, mean.data[r], rstd.data[r])
+		}
+	})
+	for chunk := range chunks {
+		p := partial[chunk*2*n : (chunk+1)*2*n]
+		if dw != nil {
+			dev.kernels.Add(dw.data, p[:n])
+		}
+		if db != nil {
+			dev.kernels.Add(db.data, p[n:])
+		}
+	}
+	dev.release(partial)
+}
+
+// layerNormRowsPerChunk makes at most 64 chunks, so that adding up their partial sums stays small beside the pass itself.
+func layerNormRowsPerChunk(rows, cols int) int { return max(rowsPerChunk(cols), (rows+63)/64) }

@@ -1,0 +1,40 @@
+package tensor
+
+// Residual computes y[i] = x[i] + scale[i]·branch[i] over the leading dimension: a residual connection whose branch drop path scales by
+// sample, by 0 or 1/keep. scale nil is 1 throughout; a branch scaled by 0 is not read. y may be x.
+func Residual(y, x, branch *Tensor, scale []float32) {
+	check(SameShape(y, x) && SameShape(x, branch) && (scale == nil || len(x.shape) > 0 && len(scale) == x.shape[0]),
+		"Residual", "y, x and branch of the same shape, one scale an element of its leading dimension", y, x, branch)
+	forScaled(x, scale, func(from, to int, a float32) {
+		copy(y.data[from:to], x.data[from:to])
+		addScaled(y, branch, from, to, a)
+	})
+}
+
+// addScaled computes y += a·x for elements [from, to).
+func addScaled(y, x *Tensor, from, to int, a float32) {
+	switch a {
+	case 0:
+	case 1:
+		y.dev.kernels.Add(y.data[from:to], x.data[from:to])
+	default:
+		y.dev.kernels.AddScaled(y.data[from:to], x.data[from:to], a)
+	}
+}
+
+// forScaled calls f for chunks [from, to) of elements of x, each with the one scale of its place in the leading dimension.
+func forScaled(x *Tensor, scale []float32, f func(from, to int, a float32)) {
+	if scale == nil {
+		x.dev.runElements(x.Len(), func(from, to int) { f(from, to, 1) })
+		return
+	}
+	if len(scale) == 0 {
+		return
+	}
+	n := x.Len() / len(scale)
+	per := (n + chunkElements - 1) / chunkElements // chunks an item of the leading dimension
+	x.dev.Run(len(scale)*per, func(chunk, _ int) {
+		i, c := chunk/per, chunk%per
+		f(i*n+c*chunkElements, i*n+min((c+1)*chunkElements, n), scale[i])
+	})
+}

@@ -1,0 +1,60 @@
+package tensor
+
+// SoftmaxForward computes the softmax of x over its last dimension. y may be x. A row that holds NaN or +Inf, or −Inf alone, gives NaN.
+func SoftmaxForward(y, x *Tensor) {
+	check(SameShape(y, x), "SoftmaxForward", "y and x of the same shape", y, x)
+	forRows(x, func(from, to int) {
+		x.dev.kernels.SoftmaxForward(y.data[from:to], x.data[from:to], 1)
+	})
+}
+
+// CenteredSoftmaxForward computes the softmax of scale·(x − center) over the last dimension, for scale > 0: DINO's teacher. center (K) is one
+// row as long as x's last dimension. y may be x.
+func CenteredSoftmaxForward(y, x, center *Tensor, scale float32) {
+	check(SameShape(y, x) && center.Len() == x.Cols(), "CenteredSoftmaxForward", "y (…,K), x (…,K), center (K)", y, x, center)
+	forRows(x, func(from, to int) {
+		k, y := x.dev.kernels, y.data[from:to]
+		copy(y, x.data[from:to])
+		k.AddScaled(y, center.data, -1)
+		k.SoftmaxForward(y, y, scale)
+	})
+}
+
+// SoftmaxBackward computes the gradient dx of the input from the gradient dy of the output y, or adds it to dx.
+func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
+	check(SameShape(dx, y) && SameShape(dy, y), "SoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
+	forRows(y, func(from, to int) {
+		clearUnless(add, dx.data[from:to])
+		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to])
+	})
+}
+
+// LogSoftmaxForward computes the logarithm of the softmax of x over its last dimension. y may be x.
+func LogSoftmaxForward(y, x *Tensor) {
+	check(SameShape(y, x), "LogSoftmaxForward", "y and x of the same shape", y, x)
+	forRows(x, func(from, to int) {
+		x.dev.kernels.LogSoftmaxForward(y.data[from:to], x.data[from:to], 1)
+	})
+}
+
+// LogSoftmaxBackward computes the gradient dx of the input from the gradient dy of the output y, or adds it to dx.
+func LogSoftmaxBackward(dx, dy, y *Tensor, add bool) {
+	check(SameShape(dx, y) && SameShape(dy, y), "LogSoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
+	forRows(y, func(from, to int) {
+		clearUnless(add, dx.data[from:to])
+		y.dev.kernels.LogSoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to])
+	})
+}
+
+// forRows calls f for the range [from, to) of elements of every row of x, on the device's threads.
+func forRows(x *Tensor, f func(from, to int)) {
+	n := x.Cols()
+	if n == 0 {
+		return
+	}
+	x.dev.runRows(x.Rows(), n, func(from, to int) {
+		for r := from; r < to; r++ {
+			f(r*n, (r+1)*n)
+		}
+	})
+}
