@@ -1,6 +1,6 @@
 package tensor
 
-import "slices"
+import "math"
 
 // Arena lends the memory of one pass. New takes a block, Free gives one back early, Reset gives all back at once. Blocks are kept by size
 // and lent again, so that a pass of the same shapes as the last allocates nothing. An Arena belongs to one goroutine.
@@ -11,6 +11,7 @@ type Arena struct {
 	bytes  int64
 	inUse  int64
 	maxUse int64
+	poison bool
 }
 
 // NewArena makes an empty arena.
@@ -32,8 +33,12 @@ func (a *Arena) New(shape ...int) *Tensor {
 		a.bytes += int64(n) * 4
 	}
 	a.lent = append(a.lent, t)
+	t.lent = len(a.lent)
 	a.inUse += int64(n) * 4
 	a.maxUse = max(a.maxUse, a.inUse)
+	if a.poison {
+		fillNaN(t.data)
+	}
 	return t
 }
 
@@ -46,15 +51,18 @@ func (a *Arena) Zeros(shape ...int) *Tensor {
 
 // Free gives a tensor back before Reset. Nothing may use it or a view of it afterwards; a tensor that the arena has not lent is a mistake.
 func (a *Arena) Free(t *Tensor) {
-	// The last lent are the first freed: search from the end.
-	for i := len(a.lent) - 1; i >= 0; i-- {
-		if a.lent[i] == t {
-			a.lent = slices.Delete(a.lent, i, i+1)
-			a.giveBack(t)
-			return
-		}
+	if !a.Lent(t) {
+		panic("tensor: Arena.Free of a tensor that this arena has not lent")
 	}
-	panic("tensor: Arena.Free of a tensor that this arena has not lent")
+	last := a.lent[len(a.lent)-1]
+	a.lent[t.lent-1], last.lent = last, t.lent
+	a.lent = a.lent[:len(a.lent)-1]
+	a.giveBack(t)
+}
+
+// Lent says whether the arena has lent t and not got it back. Views of a lent tensor are not lent themselves.
+func (a *Arena) Lent(t *Tensor) bool {
+	return t.lent > 0 && t.lent <= len(a.lent) && a.lent[t.lent-1] == t
 }
 
 // Reset takes all memory back: tensors lent by the arena must not be used afterwards.
@@ -67,8 +75,12 @@ func (a *Arena) Reset() {
 }
 
 func (a *Arena) giveBack(t *Tensor) {
+	t.lent = 0
 	a.free[len(t.data)] = append(a.free[len(t.data)], t)
 	a.inUse -= int64(len(t.data)) * 4
+	if a.poison {
+		fillNaN(t.data)
+	}
 }
 
 // Bytes is the memory that the arena holds, lent or not.
@@ -76,3 +88,14 @@ func (a *Arena) Bytes() int64 { return a.bytes }
 
 // MaxBytes is the most that was lent at once.
 func (a *Arena) MaxBytes() int64 { return a.maxUse }
+
+// Poison makes the arena write NaN to memory that it lends or takes back from now on, for tests: whoever reads an element that nobody wrote,
+// or a tensor after it was given back, shows it.
+func (a *Arena) Poison() { a.poison = true }
+
+func fillNaN(x []float32) {
+	nan := float32(math.NaN())
+	for i := range x {
+		x[i] = nan
+	}
+}

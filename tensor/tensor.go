@@ -11,6 +11,7 @@ type Tensor struct {
 	dev   *Device
 	shape []int
 	data  []float32
+	lent  int // place in the lent list of its arena, from 1; 0 if no arena has lent it
 }
 
 // ShapeError is the panic of an operation whose tensors do not fit: a mistake of the program.

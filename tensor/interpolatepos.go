@@ -1,0 +1,111 @@
+package tensor
+
+import "math"
+
+// PosMap is the linear map that resizes a square grid of position embeddings to another grid: every output is a weighted sum of 16 inputs.
+// It is fixed by the two sizes, so it is made once and used by every pass; it is read only.
+type PosMap struct {
+	Grid, Rows, Cols int    // from Grid×Grid to Rows×Cols
+	forward          []taps // by output position
+	backward         []taps // by input position: the transpose
+}
+
+// taps are the terms of one weighted sum.
+type taps struct {
+	index  []int32
+	weight []float32
+}
+
+// NewPosMap makes the map of a bicubic resize without antialias, as PyTorch's interpolate(mode="bicubic") with scale factors
+// (rows+offset)/grid and (cols+offset)/grid: half-pixel centres, borders clamped, the cubic of Keys with a = −0.75.
+//
+// The reference implementation of DINO has offset 0.1, put there against a rounding error of the output size (its issue 8). The offset also
+// enters the place of every sample, src = (dst + ½)·grid/(rows+offset) − ½, so released weights are only matched with it; offset 0 is the
+// plain resize.
+func NewPosMap(grid, rows, cols int, offset float64) *PosMap {
+	if grid <= 0 || rows <= 0 || cols <= 0 || float64(min(rows, cols))+offset <= 0 {
+		panic(&ShapeError{Op: "NewPosMap", Shapes: [][]int{{grid, grid}, {rows, cols}}, Want: "positive sizes"})
+	}
+	m := &PosMap{Grid: grid, Rows: rows, Cols: cols, forward: make([]taps, rows*cols), backward: make([]taps, grid*grid)}
+	ys, xs := cubicTaps(grid, rows, offset), cubicTaps(grid, cols, offset)
+	for i, y := range ys {
+		for j, x := range xs {
+			for u := range 4 {
+				for v := range 4 {
+					out, in := i*cols+j, y.index[u]*grid+x.index[v]
+					w := float32(y.weight[u] * x.weight[v])
+					m.forward[out].add(in, w)
+					m.backward[in].add(out, w)
+				}
+			}
+		}
+	}
+	return m
+}
+
+func (t *taps) add(index int, weight float32) {
+	t.index = append(t.index, int32(index))
+	t.weight = append(t.weight, weight)
+}
+
+type axisTaps struct {
+	index  [4]int
+	weight [4]float64
+}
+
+// cubicTaps are the four samples of each output along one axis.
+func cubicTaps(grid, size int, offset float64) []axisTaps {
+	const a = -0.75
+	near := func(x float64) float64 { return ((a+2)*x-(a+3))*x*x + 1 }  // 0 ≤ x ≤ 1
+	far := func(x float64) float64 { return ((a*x-5*a)*x+8*a)*x - 4*a } // 1 ≤ x ≤ 2
+	taps := make([]axisTaps, size)
+	for i := range taps {
+		src := (float64(i)+0.5)*float64(grid)/(float64(size)+offset) - 0.5
+		floor := math.Floor(src)
+		t := src - floor
+		taps[i].weight = [4]float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
+		for k := range 4 {
+			taps[i].index[k] = min(max(int(floor)-1+k, 0), grid-1)
+		}
+	}
+	return taps
+}
+
+// InterpolatePosForward resizes a position embedding: y (1, Rows·Cols+1, D) from pos (1, Grid²+1, D). The first row, the class token's, is
+// copied.
+func InterpolatePosForward(y, pos *Tensor, m *PosMap) {
+	checkInterpolatePos("InterpolatePosForward", y, pos, m)
+	k, d := y.dev.kernels, y.Cols()
+	copy(y.data[:d], pos.data[:d])
+	from, to := pos.data[d:], y.data[d:]
+	y.dev.Run(m.Rows*m.Cols, func(i, _ int) {
+		row := to[i*d:][:d]
+		clear(row)
+		for n, j := range m.forward[i].index {
+			k.AddScaled(row, from[int(j)*d:][:d], m.forward[i].weight[n])
+		}
+	})
+}
+
+// InterpolatePosBackward adds to dpos (1, Grid²+1, D) the gradient of InterpolatePosForward for dy (1, Rows·Cols+1, D).
+func InterpolatePosBackward(dpos, dy *Tensor, m *PosMap) {
+	if dpos == nil {
+		return
+	}
+	checkInterpolatePos("InterpolatePosBackward", dy, dpos, m)
+	k, d := dy.dev.kernels, dy.Cols()
+	k.Add(dpos.data[:d], dy.data[:d])
+	from, to := dy.data[d:], dpos.data[d:]
+	// A chunk is an input position, which gathers from the outputs it went to: no two chunks write the same row.
+	dy.dev.Run(m.Grid*m.Grid, func(i, _ int) {
+		row := to[i*d:][:d]
+		for n, j := range m.backward[i].index {
+			k.AddScaled(row, from[int(j)*d:][:d], m.backward[i].weight[n])
+		}
+	})
+}
+
+func checkInterpolatePos(op string, y, pos *Tensor, m *PosMap) {
+	check(y.Rows() == m.Rows*m.Cols+1 && pos.Rows() == m.Grid*m.Grid+1 && y.Cols() == pos.Cols(), op,
+		"y (1, rows·cols+1, D), pos (1, grid²+1, D) of the map's sizes", y, pos)
+}
