@@ -8,18 +8,10 @@ import (
 
 // Tape runs operations and records how to undo them.
 type Tape struct {
-	arena  *tensor.Arena
-	record bool
-	undo   []func()
-}
-
-// Var is a tensor on its way through a pass.
-type Var struct {
-	Value *tensor.Tensor
-	// Grad is the gradient of the loss: for a parameter always there and added to, for an intermediate Var nil until Backward reaches it.
-	Grad *tensor.Tensor
-
-	needsGrad bool
+	arena     *tensor.Arena
+	record    bool
+	undo      []func()
+	borrowers []*Var // Vars whose Grad the arena may have lent
 }
 
 // NewTape makes a tape that records, with the memory of arena.
@@ -27,26 +19,6 @@ func NewTape(arena *tensor.Arena) *Tape { return &Tape{arena: arena, record: tru
 
 // NewEvalTape makes a tape that records nothing: for the teacher and for evaluation.
 func NewEvalTape(arena *tensor.Arena) *Tape { return &Tape{arena: arena} }
-
-// NewParam makes a Var that outlives passes, with a gradient of zeros.
-func NewParam(value *tensor.Tensor) *Var {
-	return &Var{Value: value, Grad: tensor.New(value.Device(), value.Shape()...), needsGrad: true}
-}
-
-// NewConst makes a Var that needs no gradient.
-func NewConst(value *tensor.Tensor) *Var { return &Var{Value: value} }
-
-// NewInput makes a Var whose gradient is wanted although no operation produced it.
-func NewInput(value *tensor.Tensor) *Var { return &Var{Value: value, needsGrad: true} }
-
-// NeedsGrad says whether gradients reach the Var.
-func (v *Var) NeedsGrad() bool { return v.needsGrad }
-
-// Freeze makes the Var a constant for the passes that follow; Unfreeze undoes it.
-func (v *Var) Freeze() { v.needsGrad = false }
-
-// Unfreeze lets gradients reach the Var again.
-func (v *Var) Unfreeze() { v.needsGrad = true }
 
 // Records says whether the tape records.
 func (t *Tape) Records() bool { return t.record }
@@ -59,10 +31,31 @@ func (t *Tape) Arena() *tensor.Arena { return t.arena }
 func (t *Tape) Reset() {
 	clear(t.undo)
 	t.undo = t.undo[:0]
+	for _, v := range t.borrowers {
+		if v.loan != nil {
+			v.Grad, v.loan = nil, nil
+		}
+	}
+	clear(t.borrowers)
+	t.borrowers = t.borrowers[:0]
 	t.arena.Reset()
 }
 
-// Backward adds to every Var that needs it the gradient of loss, a Var of one element.
+// Done says that no later operation uses the Values of these Vars, results of operations of this tape. A tape that records keeps them for
+// Backward; one that does not gives their memory to the operations that follow, without which the evaluation of a large image would hold
+// every activation of every layer.
+func (t *Tape) Done(vs ...*Var) {
+	if t.record {
+		return
+	}
+	for _, v := range vs {
+		t.arena.Free(v.Value)
+	}
+}
+
+// Backward adds to every parameter and input that the pass of loss, a Var of one element, has used the gradient of loss. Gradients of
+// intermediate Vars live only until the operation that made them is undone: their memory is lent to the gradients that follow. The pass can be
+// undone once.
 func (t *Tape) Backward(loss *Var) {
 	if loss.Value.Len() != 1 {
 		panic(&tensor.ShapeError{Op: "Backward", Shapes: [][]int{loss.Value.Shape()}, Want: "one element; for others see BackwardFrom"})
@@ -72,7 +65,7 @@ func (t *Tape) Backward(loss *Var) {
 	t.BackwardFrom(loss, seed)
 }
 
-// BackwardFrom is Backward for a Var of any shape whose gradient dy is known.
+// BackwardFrom is Backward for a Var of any shape whose gradient dy is known; dy is read only.
 func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 	if !t.record {
 		panic("autograd: Backward on a tape that records nothing")
@@ -83,7 +76,11 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 	if !y.needsGrad {
 		panic(fmt.Sprintf("autograd: Backward from %v, which no parameter reaches", y.Value))
 	}
-	y.Grad = dy
+	if y.result {
+		y.Grad, y.loan = dy, nil // nobody adds to it: operations that used y are not part of this loss
+	} else {
+		t.add(y, dy)
+	}
 	for i := len(t.undo) - 1; i >= 0; i-- {
 		t.undo[i]()
 		t.undo[i] = nil
@@ -91,9 +88,9 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 	t.undo = t.undo[:0]
 }
 
-// output makes the Var of an operation's result and says whether its inputs need gradients.
-func (t *Tape) output(value *tensor.Tensor, inputs ...*Var) *Var {
-	y := &Var{Value: value}
+// output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does.
+func (t *Tape) output(shape []int, inputs ...*Var) *Var {
+	y := &Var{Value: t.arena.New(shape...), result: true}
 	if t.record {
 		for _, x := range inputs {
 			if x != nil && x.needsGrad {
@@ -104,27 +101,17 @@ func (t *Tape) output(value *tensor.Tensor, inputs ...*Var) *Var {
 	return y
 }
 
-// undoes records backward, which undoes the operation that made y; it is called only if a gradient has reached y.
+// undoes records backward, which undoes the operation that made y; it is called only if a gradient has reached y, whose memory is given back
+// afterwards.
 func (t *Tape) undoes(y *Var, backward func(dy *tensor.Tensor)) {
 	if !y.needsGrad {
 		return
 	}
 	t.undo = append(t.undo, func() {
-		if y.Grad != nil {
-			backward(y.Grad)
+		if y.Grad == nil {
+			return
 		}
+		backward(y.Grad)
+		t.release(y)
 	})
-}
-
-// grad is the tensor that a backward writes x's gradient to, and whether it must add to it: an intermediate Var's first gradient
-// overwrites undefined memory. It is nil when x needs none.
-func (t *Tape) grad(x *Var) (dx *tensor.Tensor, add bool) {
-	if x == nil || !x.needsGrad {
-		return nil, false
-	}
-	if x.Grad == nil {
-		x.Grad = t.arena.New(x.Value.Shape()...)
-		return x.Grad, false
-	}
-	return x.Grad, true
 }

@@ -1,0 +1,17 @@
+package autograd
+
+import "github.com/godino-ml/godino/tensor"
+
+// LayerNorm is y = (x − mean)·rstd·w + b with the mean and 1/√(variance + eps) of every row. x, y (…, C), w and b (C).
+func (t *Tape) LayerNorm(x, w, b *Var, eps float32) *Var {
+	y := t.output(x.Value.Shape(), x, w, b)
+	mean, rstd := t.arena.New(x.Value.Rows()), t.arena.New(x.Value.Rows())
+	tensor.LayerNormForward(y.Value, mean, rstd, x.Value, w.Value, b.Value, eps)
+	t.undoes(y, func(dy *tensor.Tensor) {
+		// y = (x − mean)·rstd·w + b
+		dw, db := t.sum(w), t.sum(b)
+		dx, add := t.grad(x)
+		tensor.LayerNormBackward(dx, dw, db, dy, x.Value, w.Value, mean, rstd, add)
+	})
+	return y
+}

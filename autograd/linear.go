@@ -1,0 +1,31 @@
+package autograd
+
+import "github.com/godino-ml/godino/tensor"
+
+// Linear is y = x·wᵀ + b. x (…, in), w (out, in) or, as a convolution's, (out, …) of in elements a row; b (out), or nil for none; y (…, out).
+func (t *Tape) Linear(x, w, b *Var) *Var {
+	y := t.output(withCols(x.Value, w.Value.Dim(0)), x, w, b)
+	tensor.LinearForward(y.Value, x.Value, matrix(w.Value), b.tensor())
+	t.undoes(y, func(dy *tensor.Tensor) {
+		// y = x·wᵀ + b
+		dw, db := t.sum(w), t.sum(b)
+		dx, add := t.grad(x)
+		tensor.LinearBackward(dx, matrix(dw), db, dy, x.Value, matrix(w.Value), add)
+	})
+	return y
+}
+
+// matrix is w with all dimensions but the first as one.
+func matrix(w *tensor.Tensor) *tensor.Tensor {
+	if w == nil || len(w.Shape()) == 2 {
+		return w
+	}
+	return w.View(w.Dim(0), w.Len()/max(w.Dim(0), 1))
+}
+
+// withCols is x's shape with another last dimension.
+func withCols(x *tensor.Tensor, cols int) []int {
+	shape := append([]int(nil), x.Shape()...)
+	shape[len(shape)-1] = cols
+	return shape
+}

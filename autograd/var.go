@@ -1,0 +1,58 @@
+package autograd
+
+import "github.com/godino-ml/godino/tensor"
+
+// Var is a tensor on its way through a pass.
+type Var struct {
+	Value *tensor.Tensor
+	// Grad is the gradient of the loss. A parameter that is not frozen always has one, which is added to until its owner clears it. For an
+	// input (NewInput) it is there after Backward until the tape's Reset. For the result of an operation it exists within Backward alone.
+	Grad *tensor.Tensor
+
+	needsGrad bool
+	param     bool
+	result    bool  // made by an operation of a tape
+	loan      *loan // nil unless Grad is lent by the arena of a tape
+}
+
+// loan counts the Vars that hold the same lent gradient: several may read it, but who adds to it needs it alone.
+type loan struct{ holders int }
+
+// NewParam makes a Var that outlives passes, with a gradient of zeros.
+func NewParam(value *tensor.Tensor) *Var {
+	v := &Var{Value: value, param: true}
+	v.Unfreeze()
+	return v
+}
+
+// NewConst makes a Var that needs no gradient.
+func NewConst(value *tensor.Tensor) *Var { return &Var{Value: value} }
+
+// NewInput makes a Var whose gradient is wanted although no operation produced it.
+func NewInput(value *tensor.Tensor) *Var { return &Var{Value: value, needsGrad: true} }
+
+// NeedsGrad says whether gradients reach the Var.
+func (v *Var) NeedsGrad() bool { return v.needsGrad }
+
+// Freeze makes the Var a constant for the passes that follow; a parameter gives up its gradient's memory, as a teacher's parameters do for
+// good. Unfreeze undoes it.
+func (v *Var) Freeze() {
+	v.needsGrad = false
+	v.Grad = nil
+}
+
+// Unfreeze lets gradients reach the Var again. A parameter gets a gradient of zeros if it has none.
+func (v *Var) Unfreeze() {
+	v.needsGrad = true
+	if v.param && v.Grad == nil {
+		v.Grad = tensor.New(v.Value.Device(), v.Value.Shape()...)
+	}
+}
+
+// tensor is the Var's value, nil for a nil Var.
+func (v *Var) tensor() *tensor.Tensor {
+	if v == nil {
+		return nil
+	}
+	return v.Value
+}
