@@ -11,6 +11,9 @@ import (
 func Reference() *Table {
 	return &Table{
 		Name:                     "reference",
+		AttentionForward:         attentionForward,
+		AttentionBackward:        attentionBackward,
+		AttentionWeights:         attentionWeights,
 		GELUForward:              geluForward,
 		GELUBackward:             geluBackward,
 		ExpShift:                 expShift,

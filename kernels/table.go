@@ -7,6 +7,11 @@ type Table struct {
 
 	Gemm GemmKernel // gemm.go
 
+	// Attention: one head a call.
+	AttentionForward  func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32)                           // attention.go
+	AttentionBackward func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) // attention.go
+	AttentionWeights  func(p []float32, h AttentionHead, work []float32)                                                   // attention.go
+
 	// Rows and elements: one row, or any number of elements, a call.
 	GELUForward              func(y, x []float32)                                                            // gelu.go
 	GELUBackward             func(dx, dy, x []float32)                                                       // gelu.go
