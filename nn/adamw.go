@@ -1,0 +1,47 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019), as PyTorch's:
+//
+//	p −= lr·decay·p;  m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²
+//	p −= lr/(1−β1ᵗ) · m / (√(v/(1−β2ᵗ)) + ε)
+//
+// t counts the steps of each parameter on its own: one that was skipped at first starts late.
+type AdamW struct {
+	Beta1, Beta2, Eps float64
+	paramStates
+}
+
+// NewAdamW makes an AdamW with β = (0.9, 0.999) and ε = 1e-8.
+func NewAdamW(params []Param) *AdamW {
+	return &AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, paramStates: newParamStates(params, "exp_avg", "exp_avg_sq")}
+}
+
+// Name is adamw.
+func (o *AdamW) Name() string { return "adamw" }
+
+// Step makes one step; see Optimizer.
+func (o *AdamW) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool) {
+	o.each(skip, func(p Param, s *ParamState) {
+		decay := 1.0
+		if decays(p) {
+			decay = 1 - lr*weightDecay
+		}
+		t := float64(s.Steps)
+		tensor.AdamW(p.Value, s.Tensors[0].Value, s.Tensors[1].Value, p.Grad, kernels.AdamWCoefficients{
+			Decay:       float32(decay),
+			Beta1:       float32(o.Beta1),
+			Beta2:       float32(o.Beta2),
+			StepSize:    float32(lr / (1 - math.Pow(o.Beta1, t))),
+			InvSqrtBias: float32(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
+			Eps:         float32(o.Eps),
+			GradScale:   clip.scale(p),
+		})
+	})
+}

@@ -1,0 +1,146 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ViTConfig is the shape of a VisionTransformer.
+type ViTConfig struct {
+	ImageSize int     // pixels a side of the images that the position embedding is stored for; others are seen through its interpolation
+	PatchSize int     // pixels a side of a patch
+	Dim       int     // of a token
+	Depth     int     // blocks
+	Heads     int     // of every attention; they divide Dim
+	MLPRatio  float64 // hidden dimension of an MLP over Dim; 0 means 4
+
+	// DropPathRate is the rate of the last block's branches in training; it grows linearly from 0 at the first. A teacher has 0.
+	DropPathRate float64
+	LayerNormEps float64 // 0 means 1e-6
+
+	// InterpolateOffset is added to the target size when the position embedding is resized; nil means 0.1, which released weights of DINO
+	// expect (see tensor.NewPosMap). 0 is the plain bicubic resize.
+	InterpolateOffset *float64
+}
+
+// The architectures of the paper, at any patch size.
+var architectures = map[string]ViTConfig{
+	"vit_tiny":  {Dim: 192, Depth: 12, Heads: 3, MLPRatio: 4},
+	"vit_small": {Dim: 384, Depth: 12, Heads: 6, MLPRatio: 4},
+	"vit_base":  {Dim: 768, Depth: 12, Heads: 12, MLPRatio: 4},
+}
+
+// ParseArch is the configuration that a name describes: vit_tiny, vit_small, vit_base, or a shape such as
+// vit:dim=96,depth=4,heads=3 with mlp_ratio=4 if nothing else is said.
+func ParseArch(arch string, patch, imageSize int) (ViTConfig, error) {
+	c, ok := architectures[arch]
+	if !ok {
+		shape, found := strings.CutPrefix(arch, "vit:")
+		if !found {
+			return ViTConfig{}, fmt.Errorf("unknown architecture %q: there are vit_tiny, vit_small, vit_base and shapes such as vit:dim=96,depth=4,heads=3", arch)
+		}
+		var err error
+		if c, err = parseShape(shape); err != nil {
+			return ViTConfig{}, fmt.Errorf("architecture %q: %w", arch, err)
+		}
+	}
+	c.PatchSize, c.ImageSize = patch, imageSize
+	if err := c.Validate(); err != nil {
+		return ViTConfig{}, fmt.Errorf("architecture %q: %w", arch, err)
+	}
+	return c.withDefaults(), nil
+}
+
+func parseShape(shape string) (ViTConfig, error) {
+	c := ViTConfig{MLPRatio: 4}
+	seen := map[string]bool{}
+	for _, field := range strings.Split(shape, ",") {
+		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		if seen[key] {
+			return c, fmt.Errorf("%s is given twice", key)
+		}
+		seen[key] = true
+		var err error
+		switch key {
+		case "dim":
+			c.Dim, err = strconv.Atoi(value)
+		case "depth":
+			c.Depth, err = strconv.Atoi(value)
+		case "heads":
+			c.Heads, err = strconv.Atoi(value)
+		case "mlp_ratio":
+			c.MLPRatio, err = strconv.ParseFloat(value, 64)
+		default:
+			return c, fmt.Errorf("%q is none of dim=, depth=, heads=, mlp_ratio=", field)
+		}
+		if err != nil {
+			return c, fmt.Errorf("%s=%q is no number", key, value)
+		}
+	}
+	for _, key := range []string{"dim", "depth", "heads"} {
+		if !seen[key] {
+			return c, fmt.Errorf("%s= is missing", key)
+		}
+	}
+	return c, nil
+}
+
+// Caps of a configuration: far beyond any model of use, and low enough that sizes do not overflow.
+const (
+	maxDim       = 1 << 16
+	maxDepth     = 1 << 10
+	maxImageSize = 1 << 16
+)
+
+// Validate says what of the configuration cannot be, nil if nothing.
+func (c ViTConfig) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Dim <= 0 || c.Dim > maxDim:
+		return fmt.Errorf("dim %d: want 1 to %d", c.Dim, maxDim)
+	case c.Depth <= 0 || c.Depth > maxDepth:
+		return fmt.Errorf("depth %d: want 1 to %d", c.Depth, maxDepth)
+	case c.Heads <= 0 || c.Dim%c.Heads != 0:
+		return fmt.Errorf("heads %d: want a divisor of dim %d", c.Heads, c.Dim)
+	case !(c.MLPRatio > 0 && c.MLPRatio <= 64) || c.hidden() < 1:
+		return fmt.Errorf("mlp_ratio %g: want at least one hidden dimension and at most 64 times dim %d", c.MLPRatio, c.Dim)
+	case c.PatchSize <= 0:
+		return fmt.Errorf("patch size %d: want at least 1 pixel", c.PatchSize)
+	case c.ImageSize < c.PatchSize || c.ImageSize > maxImageSize:
+		return fmt.Errorf("image size %d: want at least the patch size %d and at most %d pixels", c.ImageSize, c.PatchSize, maxImageSize)
+	case !(c.DropPathRate >= 0 && c.DropPathRate < 1):
+		return fmt.Errorf("drop path rate %g: want 0 to below 1", c.DropPathRate)
+	case !(c.LayerNormEps > 0):
+		return fmt.Errorf("layer norm eps %g: want above 0", c.LayerNormEps)
+	case !(*c.InterpolateOffset >= 0 && *c.InterpolateOffset < 1):
+		return errors.New("interpolate offset: want 0 to below 1")
+	}
+	return nil
+}
+
+func (c ViTConfig) withDefaults() ViTConfig {
+	if c.MLPRatio == 0 {
+		c.MLPRatio = 4
+	}
+	if c.LayerNormEps == 0 {
+		c.LayerNormEps = 1e-6
+	}
+	if c.InterpolateOffset == nil {
+		offset := 0.1
+		c.InterpolateOffset = &offset
+	}
+	return c
+}
+
+// hidden is the hidden dimension of the MLPs.
+func (c ViTConfig) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
+
+// dropRate is the drop path rate of a block.
+func (c ViTConfig) dropRate(block int) float64 {
+	if c.Depth == 1 {
+		return 0 // as torch.linspace(0, rate, 1)
+	}
+	return c.DropPathRate * float64(block) / float64(c.Depth-1)
+}

@@ -1,0 +1,71 @@
+package nn
+
+import "github.com/godino-ml/godino/autograd"
+
+// Block is one layer of the transformer, with the norms before the branches:
+//
+//	x = x + attention(norm1(x));  x = x + mlp(norm2(x))
+type Block struct {
+	Norm1 LayerNorm
+	Attn  Attention
+	Norm2 LayerNorm
+	MLP   MLP
+
+	dropRate float64
+	index    int
+}
+
+func newBlock(in initializer, name string, c ViTConfig, index int) *Block {
+	return &Block{
+		Norm1:    newLayerNorm(in, name+".norm1", c.Dim, c.LayerNormEps),
+		Attn:     newAttention(in, name+".attn", c.Dim, c.Heads),
+		Norm2:    newLayerNorm(in, name+".norm2", c.Dim, c.LayerNormEps),
+		MLP:      newMLP(in, name+".mlp", c.Dim, c.hidden()),
+		dropRate: c.dropRate(index),
+		index:    index,
+	}
+}
+
+// Forward maps tokens x (B, N, C) to the same shape. It ends the use of x (see autograd.Tape.Done).
+func (b *Block) Forward(t *autograd.Tape, x *autograd.Var, drop *DropPath) *autograd.Var {
+	h := b.Norm1.Forward(t, x)
+	a := b.Attn.heads(t, h)
+	t.Done(h)
+	y := b.rest(t, x, a, drop)
+	t.Done(x)
+	return y
+}
+
+// ForwardClass is the class token (B, C) of Forward. Once the heads have gathered, every token goes its own way: the others need not be
+// computed when nobody looks at them, as after the last block. It ends the use of x.
+func (b *Block) ForwardClass(t *autograd.Tape, x *autograd.Var, drop *DropPath) *autograd.Var {
+	h := b.Norm1.Forward(t, x)
+	a := b.Attn.heads(t, h)
+	class, x0 := t.SelectToken(a, 0), t.SelectToken(x, 0)
+	t.Done(h, a, x)
+	y := b.rest(t, x0, class, drop)
+	t.Done(x0)
+	return y
+}
+
+// rest is the block after the heads of its attention have gathered a, whose use it ends.
+func (b *Block) rest(t *autograd.Tape, x, a *autograd.Var, drop *DropPath) *autograd.Var {
+	n := x.Value.Dim(0)
+	branch := b.Attn.Proj.Forward(t, a)
+	mid := t.Residual(x, branch, drop.scale(t, b.dropRate, b.index, attentionBranch, n))
+	t.Done(a, branch)
+	h := b.Norm2.Forward(t, mid)
+	branch = b.MLP.Forward(t, h)
+	y := t.Residual(mid, branch, drop.scale(t, b.dropRate, b.index, mlpBranch, n))
+	t.Done(h, mid, branch)
+	return y
+}
+
+func (b *Block) params() []Param {
+	return []Param{
+		b.Norm1.Weight, b.Norm1.Bias,
+		b.Attn.QKV.Weight, b.Attn.QKV.Bias, b.Attn.Proj.Weight, b.Attn.Proj.Bias,
+		b.Norm2.Weight, b.Norm2.Bias,
+		b.MLP.FC1.Weight, b.MLP.FC1.Bias, b.MLP.FC2.Weight, b.MLP.FC2.Bias,
+	}
+}
