@@ -1,0 +1,124 @@
+package augment
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/internal/golden"
+)
+
+type goldenCase struct {
+	Op                                    string
+	Image                                 any // a number, or a tensor's name
+	Out                                   string
+	Top, Left, Height, Width, Size        int
+	Brightness, Contrast, Saturation, Hue float64
+	Order                                 [4]int
+	Radius                                float64
+}
+
+// TestGoldenAugment compares every operation with torchvision on Pillow: one grey level, 0.02 after normalisation.
+func TestGoldenAugment(t *testing.T) {
+	f := golden.Open(t, "augment.safetensors")
+	var cases []goldenCase
+	f.Meta("cases", &cases)
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
+	var s Scratch
+	for _, c := range cases {
+		t.Run(strings.ReplaceAll(c.Out, " ", "_"), func(t *testing.T) {
+			name, ok := c.Image.(string)
+			if n, isNumber := c.Image.(float64); !ok && isNumber {
+				name = fmt.Sprintf("image%d", int(n))
+			}
+			img := goldenPicture(f, name)
+			switch op, _, _ := strings.Cut(c.Op, " "); strings.TrimRight(op, ",:") {
+			case "resized_crop_bicubic":
+				out := dataset.NewRGB(c.Size, c.Size)
+				s.resize(out.Pix, c.Size, c.Size, img, Box{X: c.Left, Y: c.Top, W: c.Width, H: c.Height})
+				comparePictures(t, out, goldenPicture(f, c.Out))
+			case "eval":
+				testEval(t, f, img, name, c.Out)
+			case "color_jitter":
+				jitter{c.Brightness, c.Contrast, c.Saturation, c.Hue, c.Order}.apply(img.Pix)
+				comparePictures(t, img, goldenPicture(f, c.Out))
+			case "grayscale":
+				grayscale(img.Pix)
+				comparePictures(t, img, goldenPicture(f, c.Out))
+			case "hflip":
+				flipHorizontally(img.Pix, img.W, img.H)
+				comparePictures(t, img, goldenPicture(f, c.Out))
+			case "solarize":
+				solarize(img.Pix, 128)
+				comparePictures(t, img, goldenPicture(f, c.Out))
+			case "gaussian_blur":
+				s.gaussianBlur(img.Pix, img.W, img.H, c.Radius)
+				comparePictures(t, img, goldenPicture(f, c.Out))
+			default:
+				t.Fatalf("no test for operation %q", c.Op)
+			}
+		})
+	}
+}
+
+func testEval(t *testing.T, f *golden.File, img *dataset.RGB, name, out string) {
+	var s Scratch
+	want := f.Get(out)
+	crop := want.Shape[1]
+	for _, resized := range f.Names(name + ".resize") {
+		a := f.Get(resized)
+		e := EvalAt(crop)
+		if e.Resize != min(a.Shape[0], a.Shape[1]) {
+			t.Fatalf("EvalAt(%d) resizes to %d, the reference to %d", crop, e.Resize, min(a.Shape[0], a.Shape[1]))
+		}
+		w, h := ShorterSide(img.W, img.H, e.Resize)
+		comparePictures(t, Resize(img, w, h), goldenPicture(f, resized))
+		for _, cut := range f.Names(name + ".eval") {
+			comparePictures(t, e.Picture(&s, img), goldenPicture(f, cut))
+		}
+		got := make([]float32, 3*crop*crop)
+		e.Apply(&s, got, img)
+		worst := 0.0
+		for i := range got {
+			if d := math.Abs(float64(got[i] - want.Float[i])); !(d <= worst) {
+				worst = d
+			}
+		}
+		if !(worst <= 0.02) {
+			t.Errorf("normalised pixels differ by %v", worst)
+		}
+		t.Logf("largest difference of normalised pixels: %g", worst)
+	}
+}
+
+func goldenPicture(f *golden.File, name string) *dataset.RGB {
+	a := f.Get(name)
+	img := dataset.NewRGB(a.Shape[1], a.Shape[0])
+	copy(img.Pix, a.Byte)
+	return img
+}
+
+func comparePictures(t *testing.T, got, want *dataset.RGB) {
+	t.Helper()
+	if got.W != want.W || got.H != want.H {
+		t.Fatalf("%d×%d pixels, want %d×%d", got.W, got.H, want.W, want.H)
+	}
+	worst, count := 0, 0
+	for i := range want.Pix {
+		d := int(got.Pix[i]) - int(want.Pix[i])
+		if d != 0 {
+			count++
+		}
+		worst = max(worst, d, -d)
+	}
+	if worst > 1 {
+		t.Errorf("differs by up to %d grey levels", worst)
+	}
+	if count > 0 {
+		t.Logf("%d of %d bytes differ, by %d at most", count, len(want.Pix), worst)
+	}
+}

@@ -1,0 +1,243 @@
+package augment
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/godino-ml/godino/dino/dataset"
+)
+
+// Pillow's resampling (src/libImaging/Resample.c): separable, horizontal pass first, rounded to bytes between the passes; the filter is
+// widened by the scale when shrinking (antialiasing), cut at the border and renormalised; weights are fixed-point numbers.
+
+// weightBits leaves 8 bits for the pixel and 2 for overshoot of a 32-bit accumulator.
+const weightBits = 32 - 8 - 2
+
+// cubic is the bicubic filter with a = −1/2 (Catmull-Rom), Pillow's BICUBIC.
+func cubic(x float64) float64 {
+	const a = -0.5
+	x = math.Abs(x)
+	if x < 1 {
+		return ((a+2)*x-(a+3))*x*x + 1
+	}
+	if x < 2 {
+		return (((x-5)*x+8)*x - 4) * a
+	}
+	return 0
+}
+
+// taps are the weights of one pass: output from+i is Σ_t weights[i·width+t] · input[first[i]+t] for t < count[i], i < n.
+type taps struct {
+	in, out int // samples before and after
+	from, n int // the part of the output wanted
+	width   int
+	first   []int32
+	count   []int32
+	weights []int32
+	float   []float64
+}
+
+// set computes the weights for samples from, …, from+n−1 of the out that in samples become.
+func (t *taps) set(in, out, from, n int) {
+	if t.in == in && t.out == out && t.from == from && t.n == n {
+		return
+	}
+	scale := float64(in) / float64(out)
+	stretch := max(scale, 1)
+	support := 2 * stretch
+	t.in, t.out, t.from, t.n = in, out, from, n
+	t.width = int(math.Ceil(support))*2 + 1
+	t.first, t.count = grow(t.first, n), grow(t.count, n)
+	t.weights = grow(t.weights, n*t.width)
+	t.float = grow(t.float, t.width)
+	for i := range n {
+		center := (float64(from+i) + 0.5) * scale
+		lo := max(int(center-support+0.5), 0)
+		hi := min(int(center+support+0.5), in)
+		sum := 0.0
+		k := t.float[:hi-lo]
+		for x := range k {
+			k[x] = cubic((float64(x+lo) - center + 0.5) * (1 / stretch))
+			sum += k[x]
+		}
+		t.first[i], t.count[i] = int32(lo), int32(hi-lo)
+		w := t.weights[i*t.width : i*t.width+hi-lo]
+		for x := range w {
+			w[x] = int32(math.Floor(0.5 + k[x]/sum*(1<<weightBits)))
+			if v := k[x] / sum; v < 0 {
+				w[x] = int32(v*(1<<weightBits) - 0.5) // halves away from zero, as C's cast of −0.5+v does
+			}
+		}
+	}
+}
+
+// grow returns s with length n, keeping its memory when that is enough. Contents are unspecified.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// A Box is a rectangle of a picture in pixels.
+type Box struct{ X, Y, W, H int }
+
+// Scratch holds the buffers of one goroutine. The zero value is ready. Pictures that its methods return are valid until its next use.
+type Scratch struct {
+	horizontal, vertical taps
+	rows                 []byte   // result of the horizontal pass
+	packed               []uint64 // one row of pixels as red | blue<<32, green
+	sums                 []uint64
+	out                  dataset.RGB // current crop
+	line                 []byte      // blur
+	norm                 normTable
+	stream               Stream
+}
+
+// span is the input samples that the output needs: [lo, hi).
+func (t *taps) span() (lo, hi int) {
+	return int(t.first[0]), int(t.first[t.n-1] + t.count[t.n-1])
+}
+
+// resize writes the box of img, bicubically resized to w×h, to dst (h, w, 3). Outside the box nothing is looked at: torchvision crops
+// first.
+func (s *Scratch) resize(dst []byte, w, h int, img *dataset.RGB, box Box) {
+	s.resizeTo(dst, w, h, Box{W: w, H: h}, img, box)
+}
+
+// resizeTo writes only the part want of the resized box to dst (want.H, want.W, 3).
+func (s *Scratch) resizeTo(dst []byte, w, h int, want Box, img *dataset.RGB, box Box) {
+	if !box.within(img.W, img.H) || !want.within(w, h) {
+		panic(fmt.Sprintf("augment: box %+v of a %d×%d picture, resized to %d×%d, of which %+v", box, img.W, img.H, w, h, want))
+	}
+	src, stride := img.Pix[3*(box.Y*img.W+box.X):], 3*img.W
+	y0, y1 := want.Y, want.Y+want.H // rows of src that are used
+	if box.H != h {
+		s.vertical.set(box.H, h, want.Y, want.H)
+		y0, y1 = s.vertical.span()
+	}
+	n := 3 * want.W
+	if box.W == w {
+		src = src[3*want.X:]
+	} else {
+		s.horizontal.set(box.W, w, want.X, want.W)
+		into := dst
+		if box.H != h {
+			s.rows = grow(s.rows, n*(y1-y0))
+			into = s.rows
+		}
+		for y := y0; y < y1; y++ {
+			s.rowPass(into[n*(y-y0):n*(y-y0+1)], src[stride*y:stride*y+3*box.W])
+		}
+		src, stride = into, n
+		y1, y0 = y1-y0, 0
+	}
+	if box.H != h {
+		lo, _ := s.vertical.span()
+		if box.W == w {
+			lo = 0
+		}
+		s.columnPass(dst, src, stride, n, lo)
+		return
+	}
+	if box.W == w {
+		for y := y0; y < y1; y++ {
+			copy(dst[n*(y-y0):n*(y-y0+1)], src[stride*y:])
+		}
+	}
+}
+
+// within says whether the box is not empty and inside w×h pixels.
+func (b Box) within(w, h int) bool {
+	return b.W > 0 && b.H > 0 && b.X >= 0 && b.Y >= 0 && b.X <= w-b.W && b.Y <= h-b.H
+}
+
+// Two sums of products with 32-bit results share one 64-bit multiplication: a pixel pair is a | b<<32, and the sum of weight·pair is
+// A + B<<32 with A signed. A is the low half; subtracting it leaves B<<32.
+func unpack(pair uint64) (a, b int32) {
+	a = int32(pair)
+	b = int32((pair - uint64(int64(a))) >> 32)
+	return a, b
+}
+
+const half = 1 << (weightBits - 1)
+
+// rowPass resizes one row: dst[i] = clip8(Σ_t weights[i][t] · src[first[i]+t]) for each channel.
+func (s *Scratch) rowPass(dst, src []byte) {
+	t := &s.horizontal
+	s.packed = grow(s.packed, 2*t.in)
+	px := s.packed
+	src = src[:3*t.in]
+	for x := 0; x < t.in; x++ {
+		p := src[3*x : 3*x+3 : 3*x+3]
+		q := px[2*x : 2*x+2 : 2*x+2]
+		q[0] = uint64(p[0]) | uint64(p[2])<<32
+		q[1] = uint64(p[1])
+	}
+	dst = dst[:3*t.n]
+	for i, first := range t.first[:t.n] {
+		n := int(t.count[i])
+		k := t.weights[i*t.width : i*t.width+n]
+		in := px[2*first : 2*int(first)+2*n]
+		var rb uint64 = half | half<<32
+		var g int64 = half
+		for j, w := range k {
+			q := in[2*j : 2*j+2 : 2*j+2]
+			rb += uint64(int64(w)) * q[0]
+			g += int64(w) * int64(q[1])
+		}
+		r, b := unpack(rb)
+		d := dst[3*i : 3*i+3 : 3*i+3]
+		d[0], d[1], d[2] = clip8(r>>weightBits), clip8(int32(g>>weightBits)), clip8(b>>weightBits)
+	}
+}
+
+// columnPass resizes columns: row y of dst is clip8(Σ_t weights[y][t] · row first[y]+t−top of src), n bytes wide.
+func (s *Scratch) columnPass(dst, src []byte, stride, n, top int) {
+	t := &s.vertical
+	pairs := n / 2
+	s.sums = grow(s.sums, pairs+1)
+	sums := s.sums[:pairs+1]
+	for y := range t.n {
+		for i := range sums {
+			sums[i] = half | half<<32
+		}
+		base := (int(t.first[y]) - top) * stride
+		for _, w := range t.weights[y*t.width : y*t.width+int(t.count[y])] {
+			k := uint64(int64(w))
+			row := src[base : base+n]
+			for i := range sums[:pairs] {
+				p := row[2*i : 2*i+2 : 2*i+2]
+				sums[i] += k * (uint64(p[0]) | uint64(p[1])<<32)
+			}
+			if n&1 != 0 {
+				sums[pairs] += k * uint64(row[n-1])
+			}
+			base += stride
+		}
+		out := dst[y*n : (y+1)*n]
+		for i, v := range sums[:pairs] {
+			a, b := unpack(v)
+			d := out[2*i : 2*i+2 : 2*i+2]
+			d[0], d[1] = clip8(a>>weightBits), clip8(b>>weightBits)
+		}
+		if n&1 != 0 {
+			a, _ := unpack(sums[pairs])
+			out[n-1] = clip8(a >> weightBits)
+		}
+	}
+}
+
+func clip8(v int32) byte {
+	if uint32(v) > 255 {
+		return byte(^(v >> 31)) // 0 below, 255 above
+	}
+	return byte(v)
+}
+
+// Resize returns img resized to w×h by Pillow's bicubic filter, as a picture of its own.
+func Resize(img *dataset.RGB, w, h int) *dataset.RGB {
+	out := dataset.NewRGB(w, h)
+	new(Scratch).resize(out.Pix, w, h, img, Box{W: img.W, H: img.H})
+	return out
+}

@@ -1,0 +1,93 @@
+package dataset
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+)
+
+// openFolder lists the regular files below dir.
+func openFolder(dir string, opts Options) (*Dataset, error) {
+	var w walker
+	w.visit(dir, "")
+	// Linked folders come after all real ones, so that a folder reached both ways keeps its real path; visiting a folder once ends loops.
+	for len(w.linked) > 0 {
+		rel := w.linked[0]
+		w.linked = w.linked[1:]
+		w.visit(filepath.Join(dir, filepath.FromSlash(rel)), rel)
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	d := &Dataset{opts: opts}
+	if err := d.settle(w.found, filepath.Clean(dir)); err != nil {
+		return nil, err
+	}
+	d.dir = d.root
+	return d, nil
+}
+
+type walker struct {
+	found  listing
+	seen   map[string]bool // real paths of folders visited
+	linked []string        // symbolic links to folders, relative, to be visited
+	err    error
+}
+
+// visit lists folder dir, which is rel below the root.
+func (w *walker) visit(dir, rel string) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	if w.seen[real] {
+		return
+	}
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
+	w.seen[real] = true
+	entries, err := os.ReadDir(dir) // sorted
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if skipped(name) {
+			continue
+		}
+		sub := path.Join(rel, name)
+		switch {
+		case e.IsDir():
+			w.visit(filepath.Join(dir, name), sub)
+		case e.Type()&fs.ModeSymlink != 0:
+			st, err := os.Stat(filepath.Join(dir, name))
+			switch {
+			case err != nil: // a dangling link is no image
+			case st.IsDir():
+				w.linked = append(w.linked, sub)
+			case st.Mode().IsRegular():
+				w.found.add(item{path: sub, size: st.Size()})
+			}
+		case e.Type().IsRegular():
+			st, err := e.Info()
+			if err != nil { // removed meanwhile
+				w.fail(err)
+				continue
+			}
+			w.found.add(item{path: sub, size: st.Size()})
+		}
+	}
+}
+
+func (w *walker) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
