@@ -1,0 +1,90 @@
+package dino
+
+import (
+	"fmt"
+
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// NonFiniteError is a step that produced NaN or infinity and was not taken.
+type NonFiniteError struct {
+	Tensor string // the first tensor that is not finite, in the order of the step
+	Epoch  int
+	Step   int // over the whole run
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("step %d (epoch %d) was skipped: %s is not finite (NaN or infinity)", e.Step, e.Epoch, e.Tensor)
+}
+
+// blame finds where a loss that is not finite came from: the first bad tensor in the order of the step.
+func (t *Trainer) blame(b *Batch, target *tensor.Tensor, logits *autograd.Var) string {
+	for _, c := range []struct {
+		name string
+		x    *tensor.Tensor
+	}{{"the batch's global crops", b.Global}, {"the batch's local crops", b.Local}} {
+		if c.x != nil && !allFinite(c.x) {
+			return c.name
+		}
+	}
+	for _, n := range []struct {
+		name string
+		*Network
+	}{{"teacher", t.Teacher}, {"student", t.Student}} {
+		for _, p := range n.Params() {
+			if !allFinite(p.Value) {
+				return n.name + "." + p.Name
+			}
+		}
+	}
+	if !allFinite(t.Loss.Center) {
+		return "dino_loss.center"
+	}
+	// The parameters are good and the numbers grew too large on the way: ask block by block.
+	if !allFinite(target) {
+		return t.blameBlock(t.Teacher, "teacher", views(b)[:1])
+	}
+	if !allFinite(logits.Value) {
+		return t.blameBlock(t.Student, "student", views(b))
+	}
+	return "the loss"
+}
+
+// blameBlock names the first block whose output is not finite. It runs the backbone again, in memory of its own, without dropped paths.
+func (t *Trainer) blameBlock(n *Network, name string, views []*autograd.Var) string {
+	for _, v := range views {
+		tape := autograd.NewEvalTape(tensor.NewArena(t.dev))
+		for i, x := range n.Backbone.IntermediateLayers(tape, v, n.Backbone.Config().Depth) {
+			if !allFinite(x.Value) {
+				return fmt.Sprintf("the output of %s.backbone.blocks.%d", name, i)
+			}
+		}
+	}
+	return "the output of " + name + ".head"
+}
+
+// blameGradient names the first bad gradient; norms are in the order of the trained parameters.
+func (t *Trainer) blameGradient(norms []float64) string {
+	// Backward runs from the last parameter to the first: the last bad one is where it began.
+	for i := len(norms) - 1; i >= 0; i-- {
+		if !finite(norms[i]) {
+			return "the gradient of " + t.trained[i].Name
+		}
+	}
+	return "the norm of the gradients"
+}
+
+// allFinite says whether every element is a number. The sum of squares is not when one is not; a large finite one may overflow too, so ask
+// again one by one.
+func allFinite(x *tensor.Tensor) bool {
+	if finite(tensor.SumSquares(x)) {
+		return true
+	}
+	for _, v := range x.Data() {
+		if !finite(float64(v)) {
+			return false
+		}
+	}
+	return true
+}

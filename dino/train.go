@@ -1,0 +1,185 @@
+package dino
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/nn"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// Trainer is the state of a training run and its step. It is not for concurrent use. [Run] drives one.
+type Trainer struct {
+	Student, Teacher *Network
+	Loss             *Loss
+	Optimizer        nn.Optimizer
+
+	config        Config
+	images        int
+	stepsPerEpoch int
+	schedule      Schedule
+	step          int // the next one, over the whole run
+
+	dev   *tensor.Device
+	arena *tensor.Arena  // memory of one pass: the teacher's, then the student's
+	still *autograd.Tape // records nothing: the teacher's
+	tape  *autograd.Tape
+	// trained are the student's parameters that gradients reach.
+	trained []nn.Param
+	// inspect, if set, is called when gradients are complete and not yet clipped: for tests.
+	inspect func()
+}
+
+// NewTrainer makes a run at its start, for that many images: initialised by c.Seed, the teacher a copy of the student.
+func NewTrainer(dev *tensor.Device, c Config, images int) (*Trainer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	n := c.StepsPerEpoch(images)
+	if n < 1 {
+		return nil, fmt.Errorf("%d images do not fill one step of %d (batch_size_per_gpu %d × accum %d): lower batch_size_per_gpu, or give more images",
+			images, c.ImagesPerStep(), c.BatchSize, c.Accum)
+	}
+	vit, err := c.ViT()
+	if err != nil {
+		return nil, err
+	}
+	head := c.Head(vit.Dim)
+	t := &Trainer{
+		Student: NewNetwork(dev, vit, head, c.Seed), Loss: NewLoss(dev, c.OutDim, c.Views()),
+		config: c, images: images, stepsPerEpoch: n, schedule: c.Schedule(n), dev: dev, arena: tensor.NewArena(dev),
+	}
+	vit.DropPathRate = 0
+	t.Teacher = NewNetwork(dev, vit, head, c.Seed)
+	t.Teacher.follow(t.Student)
+	t.still, t.tape = autograd.NewEvalTape(t.arena), autograd.NewTape(t.arena)
+	for _, p := range t.Student.Params() {
+		if p.NeedsGrad() {
+			t.trained = append(t.trained, p)
+		}
+	}
+	t.Optimizer, err = nn.NewOptimizer(c.Optimizer, t.trained)
+	return t, err
+}
+
+// Config is the run's configuration.
+func (t *Trainer) Config() Config { return t.config }
+
+// Steps is how many steps are done; the next one has this number. Epoch is the epoch it belongs to.
+func (t *Trainer) Steps() int { return t.step }
+
+// Epoch is the epoch of the next step, from 0.
+func (t *Trainer) Epoch() int { return t.step / t.stepsPerEpoch }
+
+// StepsPerEpoch is how many steps an epoch has.
+func (t *Trainer) StepsPerEpoch() int { return t.stepsPerEpoch }
+
+// TotalSteps is how many steps the run has.
+func (t *Trainer) TotalSteps() int { return t.config.Epochs * t.stepsPerEpoch }
+
+// Step trains on one batch or, to accumulate gradients, on config.Accum of them: Algorithm 1 of the paper. When something is not finite it
+// returns a *NonFiniteError and changes nothing but the number of steps done.
+func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
+	t.check(batches)
+	s := t.begin(batches)
+	defer func() { t.step++ }()
+
+	nn.ZeroGrad(t.trained)
+	for i, b := range batches {
+		target := t.teach(b, s.TeacherTemp)
+		logits := t.Student.Forward(t.tape, views(b), t.dropPath(i))
+		loss := t.Loss.Forward(t.tape, logits, target, 1/float64(len(batches)))
+		s.Loss += float64(loss.Value.Data()[0])
+		if !finite(s.Loss) {
+			return t.skip(s, t.blame(b, target, logits))
+		}
+		t.tape.Backward(loss)
+		t.tape.Reset()
+	}
+	if t.inspect != nil {
+		t.inspect()
+	}
+	clip := nn.ClipPerTensor(t.trained, t.config.ClipGrad)
+	if s.GradNorm = clip.Norm(); !finite(s.GradNorm) {
+		return t.skip(s, t.blameGradient(clip.Norms))
+	}
+	s.Entropy, s.Prototypes = t.Loss.Entropy(), t.Loss.Prototypes()
+	s.KL = s.Loss - s.Entropy
+	t.Loss.UpdateCenter()
+	s.CenterNorm = t.Loss.CenterNorm()
+
+	frozen := s.Epoch < t.config.FreezeLastLayer
+	t.Optimizer.Step(s.LR, s.WeightDecay, clip, func(name string) bool { return frozen && strings.Contains(name, "last_layer") })
+	for i, p := range t.Teacher.Params() {
+		tensor.EMA(p.Value, t.Student.Params()[i].Value, float32(s.Momentum))
+	}
+	return s, nil
+}
+
+// begin is the step's place in the run and on the schedules.
+func (t *Trainer) begin(batches []*Batch) StepStats {
+	i, epoch := t.step, t.Epoch()
+	s := StepStats{
+		Epoch: epoch, Step: i, StepInEpoch: i % t.stepsPerEpoch, StepsPerEpoch: t.stepsPerEpoch, Epochs: t.config.Epochs, LnK: t.Loss.LnK(),
+		LR: t.schedule.LR(i), WeightDecay: t.schedule.WeightDecay(i), Momentum: t.schedule.Momentum(i), TeacherTemp: t.schedule.TeacherTemp(epoch),
+	}
+	for _, b := range batches {
+		s.Images += b.Global.Dim(0) / globalViews
+	}
+	return s
+}
+
+// teach is what the teacher says of the batch's large crops: probabilities (2B, K).
+func (t *Trainer) teach(b *Batch, temp float64) *tensor.Tensor {
+	defer t.still.Reset() // its memory serves the student's pass
+	logits := t.Teacher.Forward(t.still, views(b)[:1], nil)
+	return t.Loss.Target(logits.Value, temp)
+}
+
+// dropPath keys the student's dropped paths of pass number micro of this step.
+func (t *Trainer) dropPath(micro int) *nn.DropPath {
+	const passes = 2 // at most: one for each size of crop
+	return &nn.DropPath{Seed: t.config.Seed, Step: uint64(t.step), Pass: uint64(passes * micro)}
+}
+
+// skip undoes what a step has begun.
+func (t *Trainer) skip(s StepStats, bad string) (StepStats, error) {
+	t.tape.Reset()
+	t.Loss.Discard()
+	s.Skipped = bad
+	return s, &NonFiniteError{Tensor: bad, Epoch: s.Epoch, Step: s.Step}
+}
+
+// check panics if the batches are not what the configuration asks for.
+func (t *Trainer) check(batches []*Batch) {
+	if len(batches) != t.config.Accum {
+		panic(fmt.Sprintf("dino: Step on %d batches with accum %d", len(batches), t.config.Accum))
+	}
+	for _, b := range batches {
+		rows := b.Global.Dim(0)
+		if rows != batches[0].Global.Dim(0) || rows%globalViews != 0 ||
+			(t.config.LocalCropsNumber > 0) != (b.Local != nil) || b.Local != nil && b.Local.Dim(0)*globalViews != rows*t.config.LocalCropsNumber {
+			panic(&tensor.ShapeError{Op: "Step", Shapes: [][]int{b.Global.Shape(), shapeOf(b.Local)}, Want: "global (2B,3,G,G), local (L·B,3,S,S), every batch alike"})
+		}
+	}
+}
+
+func shapeOf(t *tensor.Tensor) []int {
+	if t == nil {
+		return nil
+	}
+	return t.Shape()
+}
+
+// views are the batch's crops by size: the large ones, the small ones.
+func views(b *Batch) []*autograd.Var {
+	v := []*autograd.Var{autograd.NewConst(b.Global)}
+	if b.Local != nil {
+		v = append(v, autograd.NewConst(b.Local))
+	}
+	return v
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
