@@ -11,10 +11,9 @@ type AttentionHead struct {
 	Scale   float32 // of the scores, > 0
 }
 
-// AttentionWork is how many float32 of scratch memory the attention kernels of any table need for a head of at most m queries and n keys of
-// d elements.
-func AttentionWork(m, n, d int) int {
-	return n
+// AttentionWork is how many float32 of scratch memory the attention kernels of any table need for a head of n keys of d elements.
+func AttentionWork(n, d int) int {
+	return attentionTilesWork(n, d)
 }
 
 // attentionForward: p[i,j] = softmax over j of scale·q[i]·k[j], y[i] = Σ_j p[i,j]·v[j], lse[i] = log Σ_j exp(scale·q[i]·k[j]), which is

@@ -81,7 +81,7 @@ func (a *attentionCase) run(t *testing.T, k *Table, add bool) (y, lse, dqkv, p [
 	t.Helper()
 	n, d := a.n, a.d
 	in := append([]float32(nil), a.qkv...)
-	work := guarded(AttentionWork(n, n, d))
+	work := guarded(AttentionWork(n, d))
 	y, lse, p = filled(n*a.ldy, guard), guarded(n), guarded(n*n)
 	k.AttentionForward(y[a.offY:], a.ldy, lse[8:8+n], a.h, work[8:len(work)-8])
 	k.AttentionWeights(p[8:8+n*n], a.h, work[8:len(work)-8])
@@ -166,7 +166,7 @@ func (a *attentionCase) errors(y, lse, dqkv, p []float32, add bool) (err, size [
 
 var attentionOutputs = [6]string{"y", "lse", "p", "dq", "dk", "dv"}
 
-// A fast kernel may be off by twice what the definition in float32 is, plus a few ulp of the largest result.
+// A fast kernel may be off by twice what the definition is, plus some ulp of the largest result: the definition sums products in float64.
 func TestAttention(t *testing.T) {
 	for _, d := range []int{16, 20, 32, 48, 64, 80, 96, 128, 5} {
 		for ni, n := range []int{1, 2, 3, 16, 17, 31, 33, 37, 64, 65, 66, 130, 197} {
@@ -181,7 +181,7 @@ func TestAttention(t *testing.T) {
 				y, lse, dqkv, p := a.run(t, k, add)
 				err, size := a.errors(y, lse, dqkv, p, add)
 				for i := range err {
-					tol := 2*bound[i] + 8*0x1p-24*max(size[i], 1)
+					tol := 2*bound[i] + 32*0x1p-24*max(size[i], 1)
 					if k.Name == "reference" {
 						bound[i] = err[i]
 						tol = 1e-5 * (1 + size[i]) // the definition itself: far above rounding, far below a mistake
@@ -265,7 +265,7 @@ func TestAttentionBlockOfQueries(t *testing.T) {
 	for _, k := range Tables() {
 		a := newAttentionCase(130, 64, 1, 0, 1)
 		y, lse, _, _ := a.run(t, k, false)
-		work := make([]float32, AttentionWork(130, 130, 64))
+		work := make([]float32, AttentionWork(130, 64))
 		y2, lse2 := make([]float32, 70*a.ldy), make([]float32, 70)
 		h := a.h
 		h.Q, h.M = h.Q[60*a.ld:], 70

@@ -3,7 +3,6 @@ package tensor
 import (
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/godino-ml/godino/kernels"
 )
@@ -26,8 +25,9 @@ func AttentionForward(y, lse, qkv *Tensor, heads int) {
 		blocks = (n + block - 1) / block
 	}
 	rows := (n + blocks - 1) / blocks
-	work := takeScratch(dev.Threads(), kernels.AttentionWork(rows, n, d))
-	defer work.giveBack()
+	each := kernels.AttentionWork(n, d)
+	work := dev.scratch(dev.Threads() * each)
+	defer dev.release(work)
 	dev.Run(b*heads*blocks, func(chunk, worker int) {
 		head, block := chunk/blocks, chunk%blocks
 		from, to := block*rows, min((block+1)*rows, n)
@@ -37,7 +37,7 @@ func AttentionForward(y, lse, qkv *Tensor, heads int) {
 		h := attentionHead(qkv.data, head/heads, head%heads, n, c, d)
 		h.Q, h.M = h.Q[from*h.LD:], to-from
 		o := y.data[(head/heads*n+from)*c+head%heads*d:]
-		t.AttentionForward(o, c, lse.data[head*n+from:head*n+to], h, work.of(worker))
+		t.AttentionForward(o, c, lse.data[head*n+from:head*n+to], h, work[worker*each:(worker+1)*each])
 	})
 }
 
@@ -52,14 +52,15 @@ func AttentionBackward(dqkv, dy, qkv, y, lse *Tensor, heads int, add bool) {
 	}
 	dev, t := qkv.dev, qkv.dev.kernels
 	d := c / heads
-	work := takeScratch(dev.Threads(), kernels.AttentionWork(n, n, d))
-	defer work.giveBack()
+	each := kernels.AttentionWork(n, d)
+	work := dev.scratch(dev.Threads() * each)
+	defer dev.release(work)
 	dev.Run(b*heads, func(chunk, worker int) {
 		sample, head := chunk/heads, chunk%heads
 		h := attentionHead(qkv.data, sample, head, n, c, d)
 		g := attentionHead(dqkv.data, sample, head, n, c, d)
 		from := sample*n*c + head*d
-		t.AttentionBackward(g.Q, g.K, g.V, dy.data[from:], y.data[from:], c, lse.data[chunk*n:(chunk+1)*n], h, add, work.of(worker))
+		t.AttentionBackward(g.Q, g.K, g.V, dy.data[from:], y.data[from:], c, lse.data[chunk*n:(chunk+1)*n], h, add, work[worker*each:(worker+1)*each])
 	})
 }
 
@@ -72,11 +73,12 @@ func AttentionWeights(p, qkv *Tensor, heads int) {
 	}
 	dev, t := qkv.dev, qkv.dev.kernels
 	d := c / heads
-	work := takeScratch(dev.Threads(), kernels.AttentionWork(n, n, d))
-	defer work.giveBack()
+	each := kernels.AttentionWork(n, d)
+	work := dev.scratch(dev.Threads() * each)
+	defer dev.release(work)
 	dev.Run(b*heads, func(chunk, worker int) {
 		h := attentionHead(qkv.data, chunk/heads, chunk%heads, n, c, d)
-		t.AttentionWeights(p.data[chunk*n*n:(chunk+1)*n*n], h, work.of(worker))
+		t.AttentionWeights(p.data[chunk*n*n:(chunk+1)*n*n], h, work[worker*each:(worker+1)*each])
 	})
 }
 
@@ -96,38 +98,4 @@ func attentionHead(qkv []float32, sample, head, n, c, d int) kernels.AttentionHe
 		Q: row[head*d:], K: row[c+head*d:], V: row[2*c+head*d:], LD: 3 * c,
 		M: n, N: n, D: d, Scale: float32(1 / math.Sqrt(float64(d))),
 	}
-}
-
-// attentionScratch is the scratch memory of one operation's workers, kept for the next one.
-type attentionScratch struct {
-	each int
-	data []float32
-}
-
-var freeScratch struct {
-	sync.Mutex
-	list []*attentionScratch
-}
-
-// takeScratch lends n elements to each of the workers, padded so that no two share a cache line.
-func takeScratch(workers, n int) *attentionScratch {
-	freeScratch.Lock()
-	defer freeScratch.Unlock()
-	s := &attentionScratch{}
-	if last := len(freeScratch.list) - 1; last >= 0 {
-		s, freeScratch.list = freeScratch.list[last], freeScratch.list[:last]
-	}
-	s.each = (n + 63) &^ 31
-	if len(s.data) < workers*s.each {
-		s.data = make([]float32, workers*s.each)
-	}
-	return s
-}
-
-func (s *attentionScratch) of(worker int) []float32 { return s.data[worker*s.each : (worker+1)*s.each] }
-
-func (s *attentionScratch) giveBack() {
-	freeScratch.Lock()
-	defer freeScratch.Unlock()
-	freeScratch.list = append(freeScratch.list, s)
 }

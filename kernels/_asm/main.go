@@ -23,6 +23,7 @@ var operations = []struct {
 	generate func(c *build.Context, isa ISA)
 }{
 	{"add", add},
+	{"attention", attention},
 }
 
 func main() {

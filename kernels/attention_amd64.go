@@ -1,0 +1,95 @@
+package kernels
+
+import (
+	"github.com/godino-ml/godino/kernels/avx2"
+	"github.com/godino-ml/godino/kernels/avx512"
+)
+
+var attentionAVX2 = AttentionTiles{
+	Product:   attentionProductAVX2.product,
+	Transpose: attentionTranspose,
+	Softmax: func(p []float32, ld int, lse, work []float32, m, n int, scale float32) {
+		avx2.AttentionSoftmax(&p[0], ld, &lse[0], &work[0], m, n, scale)
+		avx2.AttentionLogSum(&lse[0], &work[0], m)
+	},
+	Grad: func(p, ds []float32, ld int, lse, delta []float32, m, n int, scale float32) {
+		avx2.AttentionGrad(&p[0], &ds[0], ld, &lse[0], &delta[0], m, n, scale)
+	},
+	Delta: attentionDelta,
+}
+
+var attentionAVX512 = AttentionTiles{
+	Product:   attentionProductAVX512.product,
+	Transpose: attentionTranspose,
+	Softmax: func(p []float32, ld int, lse, work []float32, m, n int, scale float32) {
+		avx512.AttentionSoftmax(&p[0], ld, &lse[0], &work[0], m, n, scale)
+		avx512.AttentionLogSum(&lse[0], &work[0], m)
+	},
+	Grad: func(p, ds []float32, ld int, lse, delta []float32, m, n int, scale float32) {
+		avx512.AttentionGrad(&p[0], &ds[0], ld, &lse[0], &delta[0], m, n, scale)
+	},
+	Delta: attentionDelta,
+}
+
+// attentionProducts are the products of one instruction set by how many times 8 columns they compute, from 1 on.
+type attentionProducts []func(c *float32, ldc int, a *float32, ars, acs int, b *float32, ldb, m, k int, add bool)
+
+var (
+	attentionProductAVX2   = attentionProducts{avx2.AttentionProduct8, avx2.AttentionProduct16}
+	attentionProductAVX512 = attentionProducts{
+		avx512.AttentionProduct8, avx512.AttentionProduct16, avx512.AttentionProduct24, avx512.AttentionProduct32,
+		avx512.AttentionProduct40, avx512.AttentionProduct48, avx512.AttentionProduct56, avx512.AttentionProduct64,
+	}
+)
+
+// attentionDepth is how many rows of b a product goes through at once: with 64 columns they fill half of the first-level cache.
+const attentionDepth = 64
+
+// product computes AttentionTiles.Product: in columns split evenly over the widths at hand, and in plain Go where 8 do not divide them.
+func (ps attentionProducts) product(c []float32, ldc int, a []float32, ars, acs int, b []float32, ldb, m, n, k int, add bool) {
+	eights := n / 8
+	blocks := (eights + len(ps) - 1) / len(ps)
+	for p := 0; p < k; p += attentionDepth {
+		depth := min(attentionDepth, k-p)
+		for block := range blocks {
+			from, to := eights*block/blocks, eights*(block+1)/blocks
+			ps[to-from-1](&c[8*from], ldc, &a[p*acs], ars, acs, &b[p*ldb+8*from], ldb, m, depth, add || p > 0)
+		}
+	}
+	if n%8 == 0 {
+		return
+	}
+	for i := range m {
+		for j := 8 * eights; j < n; j++ {
+			var s float32
+			for p := range k {
+				s += a[i*ars+p*acs] * b[p*ldb+j]
+			}
+			if add {
+				s += c[i*ldc+j]
+			}
+			c[i*ldc+j] = s
+		}
+	}
+}
+
+func attentionTranspose(dst []float32, ldd int, src []float32, lds, n int) {
+	if eights := n &^ 7; eights > 0 {
+		avx2.AttentionTranspose(&dst[0], ldd, &src[0], lds, eights)
+	}
+	for j := n &^ 7; j < n; j++ {
+		for i := range 8 {
+			dst[j*ldd+i] = src[i*lds+j]
+		}
+	}
+}
+
+func attentionDelta(delta, dy, y []float32, ld, m, d int) {
+	if d%8 == 0 {
+		avx2.AttentionDelta(&delta[0], &dy[0], &y[0], ld, m, d)
+		return
+	}
+	for i := range m {
+		delta[i] = dot(dy[i*ld:][:d], y[i*ld:][:d])
+	}
+}
