@@ -1,9 +1,7 @@
 package dino
 
-import "github.com/godino-ml/godino/tensor"
-
-// Batch is what one pass trains on: the crops of B images, view-major, normalised.
+// Batch is what one pass trains on: the crops of B images, view-major, normalised. (loader.go's Batch takes this one's place.)
 type Batch struct {
-	Global *tensor.Tensor // (2B, 3, G, G)
-	Local  *tensor.Tensor // (L·B, 3, S, S); nil without local crops
+	Global []float32 // (2B, 3, G, G)
+	Local  []float32 // (L·B, 3, S, S)
 }

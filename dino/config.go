@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/godino-ml/godino/dino/augment"
 	"github.com/godino-ml/godino/nn"
 )
 
@@ -83,7 +84,7 @@ func (c *Config) Views() int { return 2 + c.LocalCropsNumber }
 func (c *Config) ImagesPerStep() int { return c.BatchSize * c.Accum }
 
 // StepsPerEpoch is how many steps an epoch of that many images has: the last images that fill no step are dropped, other ones each epoch.
-func (c *Config) StepsPerEpoch(images int) int { return images / c.ImagesPerStep() }
+func (c *Config) StepsPerEpoch(images int) int { return images / max(1, c.ImagesPerStep()) }
 
 // ViT is the backbone's configuration. Its error is that of a bad Arch.
 func (c *Config) ViT() (nn.ViTConfig, error) {
@@ -95,6 +96,26 @@ func (c *Config) ViT() (nn.ViTConfig, error) {
 	v.DropPathRate = c.DropPathRate
 	v.InterpolateOffset = &offset
 	return v, nil
+}
+
+// Crops are the crops that training sees.
+func (c *Config) Crops() augment.MultiCrop {
+	m := augment.Reference()
+	m.GlobalSize, m.GlobalScale = c.GlobalCropsSize, c.GlobalCropsScale
+	m.LocalSize, m.LocalScale, m.LocalNumber = c.LocalCropsSize, c.LocalCropsScale, c.LocalCropsNumber
+	if !c.Blur {
+		m = m.NoBlur()
+	}
+	return m
+}
+
+// EvalTransform is how pictures are shown to the backbone for evaluation: as the reference does, 256 → 224 or in that proportion; small
+// pictures, which are framed already, whole.
+func (c *Config) EvalTransform() augment.Eval {
+	if c.GlobalCropsSize <= 64 {
+		return augment.Whole(c.GlobalCropsSize)
+	}
+	return augment.EvalAt(c.GlobalCropsSize)
 }
 
 // Head is the projection head's configuration for a backbone of that dimension.

@@ -132,19 +132,15 @@ func goldenTrainer(t *testing.T, g *golden.File, dev *tensor.Device) (*Trainer, 
 	return tr, m
 }
 
-func goldenBatch(g *golden.File, dev *tensor.Device, m trainMeta, step int) *Batch {
-	var global, local []float32
+func goldenBatch(g *golden.File, m trainMeta, step int) *Batch {
+	b := &Batch{}
 	for v := range 2 + m.NLocal {
 		crop := g.Get(fmt.Sprintf("step%d.crop%d", step, v)).Float
 		if v < 2 {
-			global = append(global, crop...)
+			b.Global = append(b.Global, crop...)
 		} else {
-			local = append(local, crop...)
+			b.Local = append(b.Local, crop...)
 		}
-	}
-	b := &Batch{Global: tensor.FromSlice(dev, global, 2*m.Batch, 3, m.ViT.Img, m.ViT.Img)}
-	if m.NLocal > 0 {
-		b.Local = tensor.FromSlice(dev, local, m.NLocal*m.Batch, 3, m.Local, m.Local)
 	}
 	return b
 }
@@ -157,14 +153,14 @@ func TestGoldenTrain(t *testing.T) {
 			tr, m := goldenTrainer(t, g, dev)
 			losses := g.Get("losses").Float
 			for i, want := range losses {
-				batch := goldenBatch(g, dev, m, i)
+				batch := goldenBatch(g, m, i)
 				// Logits before the step, as the step computes them.
 				if name := fmt.Sprintf("step%d.student_out", i); g.Has(name) {
-					student := tr.Student.Forward(tr.still, views(batch), nil)
+					student := tr.Student.Forward(tr.still, tr.views(batch), nil)
 					closeTo(t, name, student.Value.Data(), g.Get(name).Float, 1e-4)
 					tr.still.Reset()
 					name = fmt.Sprintf("step%d.teacher_out", i)
-					teacher := tr.Teacher.Forward(tr.still, views(batch)[:1], nil)
+					teacher := tr.Teacher.Forward(tr.still, tr.views(batch)[:1], nil)
 					closeTo(t, name, teacher.Value.Data(), g.Get(name).Float, 1e-4)
 					tr.still.Reset()
 				}

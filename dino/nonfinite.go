@@ -20,12 +20,9 @@ func (e *NonFiniteError) Error() string {
 
 // blame finds where a loss that is not finite came from: the first bad tensor in the order of the step.
 func (t *Trainer) blame(b *Batch, target *tensor.Tensor, logits *autograd.Var) string {
-	for _, c := range []struct {
-		name string
-		x    *tensor.Tensor
-	}{{"the batch's global crops", b.Global}, {"the batch's local crops", b.Local}} {
-		if c.x != nil && !allFinite(c.x) {
-			return c.name
+	for i, v := range t.views(b) {
+		if !allFinite(v.Value) {
+			return []string{"the batch's global crops", "the batch's local crops"}[i]
 		}
 	}
 	for _, n := range []struct {
@@ -43,10 +40,10 @@ func (t *Trainer) blame(b *Batch, target *tensor.Tensor, logits *autograd.Var) s
 	}
 	// The parameters are good and the numbers grew too large on the way: ask block by block.
 	if !allFinite(target) {
-		return t.blameBlock(t.Teacher, "teacher", views(b)[:1])
+		return t.blameBlock(t.Teacher, "teacher", t.views(b)[:1])
 	}
 	if !allFinite(logits.Value) {
-		return t.blameBlock(t.Student, "student", views(b))
+		return t.blameBlock(t.Student, "student", t.views(b))
 	}
 	return "the loss"
 }

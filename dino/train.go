@@ -89,7 +89,7 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 	nn.ZeroGrad(t.trained)
 	for i, b := range batches {
 		target := t.teach(b, s.TeacherTemp)
-		logits := t.Student.Forward(t.tape, views(b), t.dropPath(i))
+		logits := t.Student.Forward(t.tape, t.views(b), t.dropPath(i))
 		loss := t.Loss.Forward(t.tape, logits, target, 1/float64(len(batches)))
 		s.Loss += float64(loss.Value.Data()[0])
 		if !finite(s.Loss) {
@@ -126,7 +126,7 @@ func (t *Trainer) begin(batches []*Batch) StepStats {
 		LR: t.schedule.LR(i), WeightDecay: t.schedule.WeightDecay(i), Momentum: t.schedule.Momentum(i), TeacherTemp: t.schedule.TeacherTemp(epoch),
 	}
 	for _, b := range batches {
-		s.Images += b.Global.Dim(0) / globalViews
+		s.Images += t.imagesOf(b)
 	}
 	return s
 }
@@ -134,7 +134,7 @@ func (t *Trainer) begin(batches []*Batch) StepStats {
 // teach is what the teacher says of the batch's large crops: probabilities (2B, K).
 func (t *Trainer) teach(b *Batch, temp float64) *tensor.Tensor {
 	defer t.still.Reset() // its memory serves the student's pass
-	logits := t.Teacher.Forward(t.still, views(b)[:1], nil)
+	logits := t.Teacher.Forward(t.still, t.views(b)[:1], nil)
 	return t.Loss.Target(logits.Value, temp)
 }
 
@@ -154,32 +154,42 @@ func (t *Trainer) skip(s StepStats, bad string) (StepStats, error) {
 
 // check panics if the batches are not what the configuration asks for.
 func (t *Trainer) check(batches []*Batch) {
-	if len(batches) != t.config.Accum {
-		panic(fmt.Sprintf("dino: Step on %d batches with accum %d", len(batches), t.config.Accum))
+	c := &t.config
+	if len(batches) != c.Accum {
+		panic(fmt.Sprintf("dino: Step on %d batches with accum %d", len(batches), c.Accum))
 	}
+	large, small := 3*c.GlobalCropsSize*c.GlobalCropsSize, 3*c.LocalCropsSize*c.LocalCropsSize
 	for _, b := range batches {
-		rows := b.Global.Dim(0)
-		if rows != batches[0].Global.Dim(0) || rows%globalViews != 0 ||
-			(t.config.LocalCropsNumber > 0) != (b.Local != nil) || b.Local != nil && b.Local.Dim(0)*globalViews != rows*t.config.LocalCropsNumber {
-			panic(&tensor.ShapeError{Op: "Step", Shapes: [][]int{b.Global.Shape(), shapeOf(b.Local)}, Want: "global (2B,3,G,G), local (L·B,3,S,S), every batch alike"})
+		images := t.imagesOf(b)
+		if images < 1 || images != t.imagesOf(batches[0]) || len(b.Global) != globalViews*images*large || len(b.Local) != c.LocalCropsNumber*images*small {
+			panic(&tensor.ShapeError{Op: "Step", Shapes: [][]int{{len(b.Global)}, {len(b.Local)}},
+				Want: fmt.Sprintf("global 2·B·%d, local %d·B·%d elements, the same B in every batch", large, c.LocalCropsNumber, small)})
 		}
 	}
 }
 
-func shapeOf(t *tensor.Tensor) []int {
-	if t == nil {
-		return nil
-	}
-	return t.Shape()
+// imagesOf is B.
+func (t *Trainer) imagesOf(b *Batch) int {
+	return len(b.Global) / (globalViews * 3 * t.config.GlobalCropsSize * t.config.GlobalCropsSize)
+}
+
+// global and local are the batch's crops as they are, (2B, 3, G, G) and (L·B, 3, S, S).
+func (t *Trainer) global(b *Batch) *autograd.Var {
+	g := t.config.GlobalCropsSize
+	return autograd.NewConst(tensor.FromSlice(t.dev, b.Global, globalViews*t.imagesOf(b), 3, g, g))
+}
+
+func (t *Trainer) local(b *Batch) *autograd.Var {
+	s := t.config.LocalCropsSize
+	return autograd.NewConst(tensor.FromSlice(t.dev, b.Local, t.config.LocalCropsNumber*t.imagesOf(b), 3, s, s))
 }
 
 // views are the batch's crops by size: the large ones, the small ones.
-func views(b *Batch) []*autograd.Var {
-	v := []*autograd.Var{autograd.NewConst(b.Global)}
-	if b.Local != nil {
-		v = append(v, autograd.NewConst(b.Local))
+func (t *Trainer) views(b *Batch) []*autograd.Var {
+	if t.config.LocalCropsNumber == 0 {
+		return []*autograd.Var{t.global(b)}
 	}
-	return v
+	return []*autograd.Var{t.global(b), t.local(b)}
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
