@@ -15,9 +15,9 @@ import (
 	"github.com/godino-ml/godino/dino/dataset"
 )
 
-// CropBatch is the views of B samples in host memory, view-major: all samples' first global crop, all samples' second, then each local
+// Batch is the views of B samples in host memory, view-major: all samples' first global crop, all samples' second, then each local
 // crop in turn.
-type CropBatch struct {
+type Batch struct {
 	Epoch, Step, Pass int           // Pass counts the batches of a step, from 0 to Accum−1
 	Indices           []int         // (B) numbers of the samples, as the epoch's order has them
 	Global            []float32     // (2·B, 3, G, G)
@@ -82,8 +82,8 @@ type Loader struct {
 	ds       *dataset.Dataset
 	opts     LoaderOptions
 	images   *imageCache
-	pipeline *pipeline[*CropBatch]
-	free     chan *CropBatch
+	pipeline *pipeline[*Batch]
+	free     chan *Batch
 
 	bad     []BadSample // in the order of the batches
 	badSeen map[int]bool
@@ -138,13 +138,13 @@ func (l *Loader) Start(ctx context.Context, epoch, step int) error {
 	if epoch < 0 || step < 0 || step >= l.StepsPerEpoch() {
 		return fmt.Errorf("loader: cannot start at epoch %d, step %d: an epoch has %d steps", epoch, step, l.StepsPerEpoch())
 	}
-	l.free = make(chan *CropBatch, l.opts.Prefetch+2) // all that exist: made ahead, being laid out, with the consumer
+	l.free = make(chan *Batch, l.opts.Prefetch+2) // all that exist: made ahead, being laid out, with the consumer
 	l.started = time.Now()
 	order := make([]int, l.ds.Len())
 	epochOrder(order, l.opts.Seed, epoch)
 	at := step * l.perStep() // samples of this epoch laid out so far
 	end := min(l.StepsPerEpoch()*l.perStep(), len(order))
-	next := func() (*CropBatch, int, bool) {
+	next := func() (*Batch, int, bool) {
 		if at >= end {
 			epoch, at = epoch+1, 0
 			epochOrder(order, l.opts.Seed, epoch)
@@ -168,12 +168,12 @@ func epochOrder(order []int, seed uint64, epoch int) {
 }
 
 // layOut is a batch of those samples, the epoch's from at on, with room for their views: recycled memory if there is some.
-func (l *Loader) layOut(epoch, at int, samples []int) *CropBatch {
-	var b *CropBatch
+func (l *Loader) layOut(epoch, at int, samples []int) *Batch {
+	var b *Batch
 	select {
 	case b = <-l.free:
 	default:
-		b = new(CropBatch)
+		b = new(Batch)
 	}
 	c, n := &l.opts.Crops, len(samples)
 	b.Epoch, b.Step, b.Pass = epoch, at/l.perStep(), at%l.perStep()/l.opts.Batch
@@ -192,7 +192,7 @@ func resized(s []float32, n int) []float32 {
 }
 
 // fill makes all views of the sample in a slot of a batch.
-func (l *Loader) fill(w *sampler, b *CropBatch, slot int) {
+func (l *Loader) fill(w *sampler, b *Batch, slot int) {
 	w.found = w.found[:0]
 	err := w.guard(func() error { return l.views(w, b, slot) }, l.ds, b.Indices[slot])
 	if err == nil && len(w.found) == 0 {
@@ -206,7 +206,7 @@ func (l *Loader) fill(w *sampler, b *CropBatch, slot int) {
 	}
 }
 
-func (l *Loader) views(w *sampler, b *CropBatch, slot int) error {
+func (l *Loader) views(w *sampler, b *Batch, slot int) error {
 	sample := b.Indices[slot]
 	img, err := l.image(w, b.Epoch, sample)
 	if err != nil {
@@ -245,7 +245,7 @@ func (l *Loader) image(w *sampler, epoch, sample int) (*dataset.RGB, error) {
 
 // Next waits for the next batch. Its error is that of a context that ended, a [*BadDataError] when too many images turned out bad, or
 // what went wrong in a worker; after an error there are no more batches.
-func (l *Loader) Next(ctx context.Context) (*CropBatch, error) {
+func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
@@ -291,7 +291,7 @@ func (l *Loader) note(found []BadSample) {
 }
 
 // Recycle gives a batch's memory back. Its slices must not be used afterwards.
-func (l *Loader) Recycle(b *CropBatch) {
+func (l *Loader) Recycle(b *Batch) {
 	select {
 	case l.free <- b:
 	default:

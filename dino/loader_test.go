@@ -41,7 +41,7 @@ func drawn(n int, bad func(i int) bool) *dataset.Dataset {
 var seedOfHashes = maphash.MakeSeed()
 
 // sum is a batch in short: place, samples and a hash of all bits.
-func (b *CropBatch) sum() string {
+func (b *Batch) sum() string {
 	var h maphash.Hash
 	h.SetSeed(seedOfHashes)
 	var word [4]byte
