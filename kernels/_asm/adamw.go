@@ -4,9 +4,9 @@ import "github.com/mmcloughlin/avo/build"
 
 // adamw: one step of AdamW; rest1 and rest2 are 1 − beta1 and 1 − beta2.
 func adamw(c *build.Context, isa ISA) {
-	k := begin(c, isa, "AdamW", "func(p, m, v, g *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)",
-		"with g' = gradScale·g[i]: m[i] = beta1·m[i] + rest1·g', v[i] = beta2·v[i] + rest2·g'², p[i] = decay·p[i] − stepSize·m[i] / (√v[i]·invSqrtBias + eps)")
-	p, m, v, g := k.pointer("p"), k.pointer("m"), k.pointer("v"), k.pointer("g")
+	k := begin(c, isa, "AdamW", "func(p, m, v, grad *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)",
+		"with g' = gradScale·grad[i]: m[i] = beta1·m[i] + rest1·g', v[i] = beta2·v[i] + rest2·g'², p[i] = decay·p[i] − stepSize·m[i] / (√v[i]·invSqrtBias + eps)")
+	p, m, v, g := k.pointer("p"), k.pointer("m"), k.pointer("v"), k.pointer("grad")
 	k.count()
 	decay, beta1, rest1, beta2, rest2 := k.scalar("decay"), k.scalar("beta1"), k.scalar("rest1"), k.scalar("beta2"), k.scalar("rest2")
 	stepSize, invSqrtBias, eps, gradScale := k.scalar("stepSize"), k.scalar("invSqrtBias"), k.scalar("eps"), k.scalar("gradScale")

@@ -43,20 +43,20 @@ func layernorm(c *build.Context, isa ISA) {
 	})
 	k.end(k.fold(k.VADDPS, g), k.fold(k.VADDPS, gx))
 
-	k = begin(c, isa, "LayerNormBackward", "func(dx, dy, x, weight *float32, n int, mean, rstd, g, gx float32)",
-		"dx[i] += rstd·(dy[i]·weight[i] − g − (x[i] − mean)·rstd·gx)")
+	k = begin(c, isa, "LayerNormBackward", "func(dx, dy, x, weight *float32, n int, mean, rstd, avg, avgx float32)",
+		"dx[i] += rstd·(dy[i]·weight[i] − avg − (x[i] − mean)·rstd·avgx)")
 	dx := k.pointer("dx")
 	dy, x, weight = k.pointer("dy"), k.pointer("x"), k.pointer("weight")
 	k.count()
 	mean, rstd = k.scalar("mean"), k.scalar("rstd")
-	ag, agx := k.scalar("g"), k.scalar("gx")
+	avg, avgx := k.scalar("avg"), k.scalar("avgx")
 	k.each(2, func(l lane) {
 		xhat := l.load(x)
 		k.VSUBPS(mean, xhat, xhat)
 		k.VMULPS(rstd, xhat, xhat)
 		d := l.load(dy)
-		k.VFMSUB132PS(l.load(weight), ag, d)
-		k.VFNMADD231PS(xhat, agx, d)
+		k.VFMSUB132PS(l.load(weight), avg, d)
+		k.VFNMADD231PS(xhat, avgx, d)
 		v := l.load(dx)
 		k.VFMADD231PS(d, rstd, v)
 		l.store(v, dx)

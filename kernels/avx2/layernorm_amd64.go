@@ -12,7 +12,7 @@ func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, n 
 //go:noescape
 func LayerNormBackwardSums(dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32) (float32, float32)
 
-// LayerNormBackward computes dx[i] += rstd·(dy[i]·weight[i] − g − (x[i] − mean)·rstd·gx), i < n.
+// LayerNormBackward computes dx[i] += rstd·(dy[i]·weight[i] − avg − (x[i] − mean)·rstd·avgx), i < n.
 //
 //go:noescape
-func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, g float32, gx float32)
+func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, avg float32, avgx float32)

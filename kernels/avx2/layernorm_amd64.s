@@ -194,7 +194,7 @@ done1:
 	VZEROUPPER
 	RET
 
-// func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, g float32, gx float32)
+// func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, avg float32, avgx float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·LayerNormBackward(SB), NOSPLIT, $0-56
 	MOVQ         dx+0(FP), AX
@@ -204,8 +204,8 @@ TEXT ·LayerNormBackward(SB), NOSPLIT, $0-56
 	MOVQ         n+32(FP), SI
 	VBROADCASTSS mean+40(FP), Y0
 	VBROADCASTSS rstd+44(FP), Y1
-	VBROADCASTSS g+48(FP), Y2
-	VBROADCASTSS gx+52(FP), Y3
+	VBROADCASTSS avg+48(FP), Y2
+	VBROADCASTSS avgx+52(FP), Y3
 	XORQ         DI, DI
 
 unrolled1:

@@ -2,13 +2,13 @@
 
 #include "textflag.h"
 
-// func AdamW(p *float32, m *float32, v *float32, g *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32)
+// func AdamW(p *float32, m *float32, v *float32, grad *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·AdamW(SB), NOSPLIT, $0-76
 	MOVQ         p+0(FP), AX
 	MOVQ         m+8(FP), CX
 	MOVQ         v+16(FP), DX
-	MOVQ         g+24(FP), BX
+	MOVQ         grad+24(FP), BX
 	MOVQ         n+32(FP), SI
 	VBROADCASTSS decay+40(FP), Z0
 	VBROADCASTSS beta1+44(FP), Z1
