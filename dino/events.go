@@ -54,15 +54,15 @@ type EpochStats struct {
 
 // KNNStats is an evaluation by nearest neighbours.
 type KNNStats struct {
-	K             int     `json:"k"`
-	Top1          float64 `json:"top1"`           // per cent, of the teacher's features
-	Top5          float64 `json:"top5"`           // per cent
-	Untrained     float64 `json:"untrained"`      // top-1 of the network before training; NaN if not known
-	Pixels        float64 `json:"pixels"`         // top-1 of raw pixels; NaN if not known
-	Train         int     `json:"train"`          // images that vote
-	Test          int     `json:"test"`           // images that are judged
-	EffectiveRank float64 `json:"effective_rank"` // of the test features: exp of the entropy of their covariance's spectrum
-	Seconds       float64 `json:"seconds"`
+	K             int      `json:"k"`
+	Top1          float64  `json:"top1"`                // per cent, of the teacher's features
+	Top5          float64  `json:"top5"`                // per cent
+	Untrained     *float64 `json:"untrained,omitempty"` // top-1 of the network before training; nil if not measured
+	Pixels        *float64 `json:"pixels,omitempty"`    // top-1 of raw pixels; nil if not measured
+	Train         int      `json:"train"`               // images that vote
+	Test          int      `json:"test"`                // images that are judged
+	EffectiveRank float64  `json:"effective_rank"`      // of the test features: exp of the entropy of their covariance's spectrum
+	Seconds       float64  `json:"seconds"`
 }
 
 // SaveStats is a checkpoint that reached the disk.
@@ -84,17 +84,17 @@ type Events struct {
 
 // Start is told once, before the first step.
 type Start struct {
-	Images        int // to train on
-	StepsPerEpoch int
-	Step          int // steps already done: above 0 when resumed
-	Params        int // of the student, backbone and head
-	BackboneParam int // of the backbone alone
+	Images         int // to train on
+	StepsPerEpoch  int
+	Step           int // steps already done: above 0 when resumed
+	Params         int // of the student, backbone and head
+	BackboneParams int // of the backbone alone
 }
 
 // Warning is something that a person should know while the run goes on.
 type Warning struct {
-	Kind    string // "collapse", "skipped", "bad image", "knn", "log"
-	Epoch   int
-	Step    int
-	Message string // what happened and what to do
+	Kind    string `json:"kind"` // "collapse", "skipped", "bad image", "knn"
+	Epoch   int    `json:"epoch"`
+	Step    int    `json:"step"`    // steps done
+	Message string `json:"message"` // what happened and what to do
 }

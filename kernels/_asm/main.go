@@ -22,17 +22,8 @@ var operations = []struct {
 	name     string
 	generate func(c *build.Context, isa ISA)
 }{
-	{"adamw", adamw},
 	{"add", add},
 	{"attention", attention},
-	{"dot", dot},
-	{"ema", ema},
-	{"exp", exp},
-	{"gelu", gelu},
-	{"l2normalize", l2normalize},
-	{"layernorm", layernorm},
-	{"softcrossentropy", softcrossentropy},
-	{"softmax", softmax},
 }
 
 func main() {
