@@ -11,7 +11,8 @@ type AttentionHead struct {
 	Scale   float32 // of the scores, > 0
 }
 
-// AttentionWork is how many float32 of scratch memory the attention kernels of any table need for a head of n keys of d elements.
+// AttentionWork is how many float32 of scratch memory the attention kernels of any table need for a head of n keys of d elements and
+// no more queries than that.
 func AttentionWork(n, d int) int {
 	return attentionTilesWork(n, d)
 }

@@ -3,9 +3,11 @@ package kernels
 // AttentionTiles is what a fast attention is made of: products whose operands lie as they are in the packed arrays, and the row-wise steps
 // between them. Forward, Weights and Backward put them together, a tile of queries at a time, so that the N×N scores never leave the caches.
 //
+// All kernels take head dimensions that are multiples of 8: heads of others are copied to rows padded with zeros first.
+//
 // Rows of a tile are ld apart, a multiple of 16 elements: kernels may read and write up to it. What they leave there means nothing.
 type AttentionTiles struct {
-	// Product: c[i·ldc+j] = Σ_p a[i·ars+p·acs]·b[p·ldb+j] for i < m, j < n, p < k, added to c if add.
+	// Product: c[i·ldc+j] = Σ_p a[i·ars+p·acs]·b[p·ldb+j] for i < m, j < n, p < k, added to c if add; n is a multiple of 8.
 	Product func(c []float32, ldc int, a []float32, ars, acs int, b []float32, ldb, m, n, k int, add bool)
 	// Transpose: dst[j·ldd+i] = src[i·lds+j] for i < 8 and j < n.
 	Transpose func(dst []float32, ldd int, src []float32, lds, n int)
@@ -48,8 +50,13 @@ type attentionSpace struct {
 }
 
 func attentionTilesWork(n, d int) int {
-	n = 2*(d+attentionTile)*attentionLD(n) + 8*d + 2*(attentionTile+15)&^15
-	return (n + 31) &^ 31 // neighbours share no cache line
+	work := 0
+	if d%8 != 0 {
+		d = eights(d)
+		work = 8 * n * d // q, k, v, y and their gradients
+	}
+	work += 2*(d+attentionTile)*attentionLD(n) + 8*d + 2*((attentionTile+15)&^15)
+	return (work + 31) &^ 31 // neighbours share no cache line
 }
 
 func newAttentionSpace(work []float32, n, d int) (s attentionSpace) {
@@ -67,6 +74,13 @@ func newAttentionSpace(work []float32, n, d int) (s attentionSpace) {
 
 // Forward computes attentionForward.
 func (t *AttentionTiles) Forward(y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
+	if h.D%8 != 0 {
+		p, work := padHead(h, work)
+		out := work[:h.M*p.D]
+		t.Forward(out, p.D, lse, p, work[len(out):])
+		copyRows(y, ldy, out, p.D, h.M, h.D)
+		return
+	}
 	s := newAttentionSpace(work, h.N, h.D)
 	t.transpose(s.kt, h.K, h, &s)
 	step := attentionTileRows(h.M)
@@ -80,6 +94,9 @@ func (t *AttentionTiles) Forward(y []float32, ldy int, lse []float32, h Attentio
 
 // Weights computes attentionWeights.
 func (t *AttentionTiles) Weights(p []float32, h AttentionHead, work []float32) {
+	if h.D%8 != 0 {
+		h, work = padHead(h, work)
+	}
 	s := newAttentionSpace(work, h.N, h.D)
 	t.transpose(s.kt, h.K, h, &s)
 	step := attentionTileRows(h.M)
@@ -94,16 +111,20 @@ func (t *AttentionTiles) Weights(p []float32, h AttentionHead, work []float32) {
 
 // weights computes p and lse of the space for m queries from one on.
 func (t *AttentionTiles) weights(h AttentionHead, from, m int, s *attentionSpace) {
-	t.Product(s.p, s.ld, h.Q[from*h.LD:], h.LD, 1, s.kt, s.ld, m, attentionColumns(h.N), h.D, false)
+	t.Product(s.p, s.ld, h.Q[from*h.LD:], h.LD, 1, s.kt, s.ld, m, eights(h.N), h.D, false)
 	t.Softmax(s.p, s.ld, s.lse, s.delta, m, h.N, h.Scale)
 }
 
 // Backward computes attentionBackward.
 func (t *AttentionTiles) Backward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) {
+	if h.D%8 != 0 {
+		t.padBackward(dq, dk, dv, dy, y, ldy, lse, h, add, work)
+		return
+	}
 	s := newAttentionSpace(work, h.N, h.D)
 	t.transpose(s.kt, h.K, h, &s)
 	t.transpose(s.vt, h.V, h, &s)
-	columns := attentionColumns(h.N)
+	columns := eights(h.N)
 	step := attentionTileRows(h.N)
 	for from := 0; from < h.N; from += step {
 		m, more := min(step, h.N-from), add || from > 0
@@ -118,10 +139,7 @@ func (t *AttentionTiles) Backward(dq, dk, dv, dy, y []float32, ldy int, lse []fl
 	}
 }
 
-// attentionColumns is how many columns of a tile are computed for n keys: those beyond n are products with zeros.
-func attentionColumns(n int) int { return (n + 7) &^ 7 }
-
-// transpose writes the n rows x of a head as columns, with zeros up to attentionColumns.
+// transpose writes the n rows x of a head as columns, with zeros up to a multiple of 8.
 func (t *AttentionTiles) transpose(dst, x []float32, h AttentionHead, s *attentionSpace) {
 	i := 0
 	for ; i+8 <= h.N; i += 8 {
@@ -136,3 +154,57 @@ func (t *AttentionTiles) transpose(dst, x []float32, h AttentionHead, s *attenti
 	}
 	t.Transpose(dst[i:], s.ld, s.rows, h.D, h.D)
 }
+
+// padBackward computes Backward of a head whose rows have to be padded; more is its add.
+func (t *AttentionTiles) padBackward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, more bool, work []float32) {
+	p, work := padHead(h, work)
+	n, d := h.N, p.D
+	var x [5][]float32
+	for i := range x {
+		x[i], work = work[:n*d], work[n*d:]
+	}
+	padRows(x[0], d, dy, ldy, n, h.D)
+	padRows(x[1], d, y, ldy, n, h.D)
+	t.Backward(x[2], x[3], x[4], x[0], x[1], d, lse, p, false, work)
+	for i, out := range [3][]float32{dq, dk, dv} {
+		if more {
+			for r := range n {
+				add(out[r*h.LD:][:h.D], x[2+i][r*d:][:h.D])
+			}
+		} else {
+			copyRows(out, h.LD, x[2+i], d, n, h.D)
+		}
+	}
+}
+
+// padHead copies a head to rows padded with zeros to a multiple of 8 and returns it with the rest of work.
+func padHead(h AttentionHead, work []float32) (AttentionHead, []float32) {
+	p := h
+	p.D = eights(h.D)
+	p.LD = p.D
+	take := func(x []float32, n int) []float32 {
+		dst := work[:n*p.D]
+		work = work[n*p.D:]
+		padRows(dst, p.D, x, h.LD, n, h.D)
+		return dst
+	}
+	p.Q, p.K, p.V = take(h.Q, h.M), take(h.K, h.N), take(h.V, h.N)
+	return p, work
+}
+
+// padRows copies n rows of d elements to rows of ldd and fills these with zeros.
+func padRows(dst []float32, ldd int, src []float32, lds, n, d int) {
+	for i := range n {
+		row := dst[i*ldd:][:ldd]
+		clear(row[copy(row, src[i*lds:][:d]):])
+	}
+}
+
+func copyRows(dst []float32, ldd int, src []float32, lds, n, d int) {
+	for i := range n {
+		copy(dst[i*ldd:][:d], src[i*lds:])
+	}
+}
+
+// eights is n rounded up to a multiple of 8.
+func eights(n int) int { return (n + 7) &^ 7 }

@@ -144,7 +144,7 @@ func TestAttentionThreads(t *testing.T) {
 		for _, s := range [][4]int{{3, 65, 3, 64}, {2, 37, 1, 32}, {1, 450, 2, 16}} {
 			b, n, heads, d := s[0], s[1], s[2], s[3]
 			var first []float32
-			for _, threads := range []int{1, 2, 3} {
+			for _, threads := range []int{1, 2} {
 				dev := NewCPU(table, threads)
 				qkv, dy := normalTensor(dev, 1, b, n, 3*heads*d), normalTensor(dev, 2, b, n, heads*d)
 				y, lse, dqkv, p := New(dev, b, n, heads*d), New(dev, b, heads, n), New(dev, b, n, 3*heads*d), New(dev, b, heads, n, n)

@@ -13,7 +13,7 @@ import (
 type attentionConstants struct {
 	c        *build.Context
 	isa      ISA
-	lo, hi   operand.Mem // where exp is 0, and (AVX2) the largest argument whose power of two is finite
+	lo, hi   operand.Mem // where exp becomes 0, and (AVX2) the largest argument whose power of two is finite
 	log2e    operand.Mem
 	ln2      [2]operand.Mem // its leading bits, and the rest
 	exp      []operand.Mem  // of (eʳ − 1 − r)/r², highest power first
@@ -38,12 +38,11 @@ func newAttentionConstants(c *build.Context, isa ISA) *attentionConstants {
 		return m
 	}
 	number := func(name string, x float64) operand.Mem { return vector(name, math.Float32bits(float32(x))) }
-	if isa == AVX512 {
-		k.lo = number("lo", -110) // VSCALEFPS rounds to 0 there
-	} else {
-		k.lo = number("lo", -86.6) // above it all powers of two are normal numbers
+	// Below it, results or the steps to them would be denormal numbers, which are slow on some CPUs.
+	k.lo = number("lo", -86.6)
+	if isa == AVX2 {
+		k.hi = number("hi", 88)
 	}
-	k.hi = number("hi", 88)
 	k.log2e = number("log2e", math.Log2E)
 	k.ln2 = [2]operand.Mem{number("ln2hi", 0.693359375), number("ln2lo", -2.12194440e-4)}
 	for i, x := range []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
@@ -69,16 +68,20 @@ func (k *attentionConstants) load(m operand.Mem) reg.VecVirtual {
 	return v
 }
 
-// eToThe returns exp(x) and may overwrite x; lo and hi hold the constants of that name. A NaN stays one, −Inf gives 0.
-func (k *attentionConstants) eToThe(x, lo, hi reg.VecVirtual) reg.VecVirtual {
+// eToThe returns exp(x), 0 below lo (of that constant), and may overwrite x. A NaN stays one.
+func (k *attentionConstants) eToThe(x, lo reg.VecVirtual) reg.VecVirtual {
 	c := k.c
 	var under reg.VecVirtual
+	var normal reg.OpmaskVirtual
 	if k.isa == AVX2 {
 		under = k.isa.Vec(c)
 		c.VCMPPS(operand.Imm(1), lo, x, under) // x < lo
-		c.VMINPS(x, hi, x)
+		hi := k.load(k.hi)
+		c.VMINPS(x, hi, x) // of two operands, the one that may be NaN comes first: it is the one returned
+	} else {
+		normal = c.K()
+		c.VCMPPS(operand.Imm(5), lo, x, normal) // !(x < lo)
 	}
-	c.VMAXPS(x, lo, x) // of two operands, the one that may be NaN comes first: it is the one returned
 	n, y := k.isa.Vec(c), k.isa.Vec(c)
 	c.VMULPS(k.log2e, x, n)
 	if k.isa == AVX2 {
@@ -97,7 +100,7 @@ func (k *attentionConstants) eToThe(x, lo, hi reg.VecVirtual) reg.VecVirtual {
 	c.VADDPS(k.one, x, x)
 	c.VFMADD213PS(x, sq, y) // y = (1 + r) + r²·p
 	if k.isa == AVX512 {
-		c.VSCALEFPS(n, y, y)
+		c.VSCALEFPS_Z(n, y, normal, y)
 		return y
 	}
 	c.VCVTPS2DQ(n, n)
@@ -160,10 +163,6 @@ func attentionSoftmax(c *build.Context, isa ISA, k *attentionConstants) {
 		return x
 	}
 	scale, lo := isa.Vec(c), k.load(k.lo)
-	hi := lo
-	if isa == AVX2 {
-		hi = k.load(k.hi)
-	}
 	c.VBROADCASTSS(param(c, "scale"), scale)
 
 	c.Label("rows")
@@ -184,7 +183,7 @@ func attentionSoftmax(c *build.Context, isa ISA, k *attentionConstants) {
 
 	x := loadLast()
 	c.VFMSUB213PS(top, scale, x)
-	sum := k.eToThe(x, lo, hi)
+	sum := k.eToThe(x, lo)
 	c.VMOVUPS(sum, operand.Mem{Base: p, Index: last, Scale: 1})
 	c.XORQ(i, i)
 	c.CMPQ(last, operand.Imm(0))
@@ -193,7 +192,7 @@ func attentionSoftmax(c *build.Context, isa ISA, k *attentionConstants) {
 	x = isa.Vec(c)
 	c.VMOVUPS(operand.Mem{Base: p, Index: i, Scale: 1}, x)
 	c.VFMSUB213PS(top, scale, x)
-	e := k.eToThe(x, lo, hi)
+	e := k.eToThe(x, lo)
 	c.VMOVUPS(e, operand.Mem{Base: p, Index: i, Scale: 1})
 	c.VADDPS(e, sum, sum)
 	c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
@@ -279,10 +278,6 @@ func attentionGrad(c *build.Context, isa ISA, k *attentionConstants) {
 	c.SHLQ(operand.Imm(2), ld)
 	c.SHLQ(operand.Imm(2), n)
 	scale, lo := isa.Vec(c), k.load(k.lo)
-	hi := lo
-	if isa == AVX2 {
-		hi = k.load(k.hi)
-	}
 	c.VBROADCASTSS(param(c, "scale"), scale)
 	c.Label("rows")
 	lse, delta, i := isa.Vec(c), isa.Vec(c), c.GP64()
@@ -293,7 +288,7 @@ func attentionGrad(c *build.Context, isa ISA, k *attentionConstants) {
 	x := isa.Vec(c)
 	c.VMOVUPS(operand.Mem{Base: p, Index: i, Scale: 1}, x)
 	c.VFMSUB213PS(lse, scale, x)
-	e := k.eToThe(x, lo, hi)
+	e := k.eToThe(x, lo)
 	c.VMOVUPS(e, operand.Mem{Base: p, Index: i, Scale: 1})
 	g := isa.Vec(c)
 	c.VMOVUPS(operand.Mem{Base: ds, Index: i, Scale: 1}, g)

@@ -995,105 +995,104 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	LEAQ         attention_lanes<>+0(SB), DI
 	VMOVUPS      (DI)(R9*4), Y1
 	VMOVUPS      attention_lo<>+0(SB), Y3
-	VMOVUPS      attention_hi<>+0(SB), Y4
 	VBROADCASTSS scale+48(FP), Y2
 
 rows:
-	VMOVUPS   (AX)(R8*1), Y5
-	VBLENDVPS Y1, Y5, Y0, Y5
+	VMOVUPS   (AX)(R8*1), Y4
+	VBLENDVPS Y1, Y4, Y0, Y4
 	XORQ      DI, DI
 	CMPQ      R8, $0x00
 	JE        max_done
 
 max:
-	VMAXPS (AX)(DI*1), Y5, Y5
+	VMAXPS (AX)(DI*1), Y4, Y4
 	ADDQ   $0x20, DI
 	CMPQ   DI, R8
 	JL     max
 
 max_done:
-	VEXTRACTF128 $0x01, Y5, X6
-	VMAXPS       X6, X5, X5
-	VPERMILPS    $0x4e, X5, X6
-	VMAXPS       X6, X5, X5
-	VPERMILPS    $0xb1, X5, X6
-	VMAXPS       X6, X5, X5
-	VMULSS       X2, X5, X5
-	VMOVSS       X5, (DX)
-	VBROADCASTSS X5, Y5
-	VMOVUPS      (AX)(R8*1), Y6
-	VBLENDVPS    Y1, Y6, Y0, Y6
-	VFMSUB213PS  Y5, Y2, Y6
-	VCMPPS       $0x01, Y3, Y6, Y7
-	VMINPS       Y6, Y4, Y6
-	VMAXPS       Y6, Y3, Y6
-	VMULPS       attention_log2e<>+0(SB), Y6, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS attention_ln2hi<>+0(SB), Y8, Y6
-	VFNMADD231PS attention_ln2lo<>+0(SB), Y8, Y6
-	VMOVUPS      attention_exp0<>+0(SB), Y9
-	VFMADD213PS  attention_exp1<>+0(SB), Y6, Y9
-	VFMADD213PS  attention_exp2<>+0(SB), Y6, Y9
-	VFMADD213PS  attention_exp3<>+0(SB), Y6, Y9
-	VFMADD213PS  attention_exp4<>+0(SB), Y6, Y9
-	VFMADD213PS  attention_exp5<>+0(SB), Y6, Y9
-	VMULPS       Y6, Y6, Y10
-	VADDPS       attention_one<>+0(SB), Y6, Y6
-	VFMADD213PS  Y6, Y10, Y9
-	VCVTPS2DQ    Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y8, Y9, Y9
-	VANDNPS      Y9, Y7, Y9
-	VMOVUPS      Y9, (AX)(R8*1)
+	VEXTRACTF128 $0x01, Y4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0x4e, X4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0xb1, X4, X5
+	VMAXPS       X5, X4, X4
+	VMULSS       X2, X4, X4
+	VMOVSS       X4, (DX)
+	VBROADCASTSS X4, Y4
+	VMOVUPS      (AX)(R8*1), Y5
+	VBLENDVPS    Y1, Y5, Y0, Y5
+	VFMSUB213PS  Y4, Y2, Y5
+	VCMPPS       $0x01, Y3, Y5, Y6
+	VMOVUPS      attention_hi<>+0(SB), Y7
+	VMINPS       Y5, Y7, Y5
+	VMULPS       attention_log2e<>+0(SB), Y5, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS attention_ln2hi<>+0(SB), Y7, Y5
+	VFNMADD231PS attention_ln2lo<>+0(SB), Y7, Y5
+	VMOVUPS      attention_exp0<>+0(SB), Y8
+	VFMADD213PS  attention_exp1<>+0(SB), Y5, Y8
+	VFMADD213PS  attention_exp2<>+0(SB), Y5, Y8
+	VFMADD213PS  attention_exp3<>+0(SB), Y5, Y8
+	VFMADD213PS  attention_exp4<>+0(SB), Y5, Y8
+	VFMADD213PS  attention_exp5<>+0(SB), Y5, Y8
+	VMULPS       Y5, Y5, Y9
+	VADDPS       attention_one<>+0(SB), Y5, Y5
+	VFMADD213PS  Y5, Y9, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y8, Y8
+	VANDNPS      Y8, Y6, Y8
+	VMOVUPS      Y8, (AX)(R8*1)
 	XORQ         DI, DI
 	CMPQ         R8, $0x00
 	JE           exp_done
 
 exp:
-	VMOVUPS      (AX)(DI*1), Y6
-	VFMSUB213PS  Y5, Y2, Y6
-	VCMPPS       $0x01, Y3, Y6, Y7
-	VMINPS       Y6, Y4, Y6
-	VMAXPS       Y6, Y3, Y6
-	VMULPS       attention_log2e<>+0(SB), Y6, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS attention_ln2hi<>+0(SB), Y8, Y6
-	VFNMADD231PS attention_ln2lo<>+0(SB), Y8, Y6
-	VMOVUPS      attention_exp0<>+0(SB), Y10
-	VFMADD213PS  attention_exp1<>+0(SB), Y6, Y10
-	VFMADD213PS  attention_exp2<>+0(SB), Y6, Y10
-	VFMADD213PS  attention_exp3<>+0(SB), Y6, Y10
-	VFMADD213PS  attention_exp4<>+0(SB), Y6, Y10
-	VFMADD213PS  attention_exp5<>+0(SB), Y6, Y10
-	VMULPS       Y6, Y6, Y11
-	VADDPS       attention_one<>+0(SB), Y6, Y6
-	VFMADD213PS  Y6, Y11, Y10
-	VCVTPS2DQ    Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y8, Y10, Y10
-	VANDNPS      Y10, Y7, Y10
-	VMOVUPS      Y10, (AX)(DI*1)
-	VADDPS       Y10, Y9, Y9
+	VMOVUPS      (AX)(DI*1), Y5
+	VFMSUB213PS  Y4, Y2, Y5
+	VCMPPS       $0x01, Y3, Y5, Y6
+	VMOVUPS      attention_hi<>+0(SB), Y7
+	VMINPS       Y5, Y7, Y5
+	VMULPS       attention_log2e<>+0(SB), Y5, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS attention_ln2hi<>+0(SB), Y7, Y5
+	VFNMADD231PS attention_ln2lo<>+0(SB), Y7, Y5
+	VMOVUPS      attention_exp0<>+0(SB), Y9
+	VFMADD213PS  attention_exp1<>+0(SB), Y5, Y9
+	VFMADD213PS  attention_exp2<>+0(SB), Y5, Y9
+	VFMADD213PS  attention_exp3<>+0(SB), Y5, Y9
+	VFMADD213PS  attention_exp4<>+0(SB), Y5, Y9
+	VFMADD213PS  attention_exp5<>+0(SB), Y5, Y9
+	VMULPS       Y5, Y5, Y10
+	VADDPS       attention_one<>+0(SB), Y5, Y5
+	VFMADD213PS  Y5, Y10, Y9
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y9, Y9
+	VANDNPS      Y9, Y6, Y9
+	VMOVUPS      Y9, (AX)(DI*1)
+	VADDPS       Y9, Y8, Y8
 	ADDQ         $0x20, DI
 	CMPQ         DI, R8
 	JL           exp
 
 exp_done:
-	VEXTRACTF128 $0x01, Y9, X5
-	VADDPS       X5, X9, X9
-	VPERMILPS    $0x4e, X9, X5
-	VADDPS       X5, X9, X9
-	VPERMILPS    $0xb1, X9, X5
-	VADDPS       X5, X9, X9
-	VMOVSS       X9, (BX)
-	VMOVSS       attention_one<>+0(SB), X5
-	VDIVSS       X9, X5, X5
-	VBROADCASTSS X5, Y5
+	VEXTRACTF128 $0x01, Y8, X4
+	VADDPS       X4, X8, X8
+	VPERMILPS    $0x4e, X8, X4
+	VADDPS       X4, X8, X8
+	VPERMILPS    $0xb1, X8, X4
+	VADDPS       X4, X8, X8
+	VMOVSS       X8, (BX)
+	VMOVSS       attention_one<>+0(SB), X4
+	VDIVSS       X8, X4, X4
+	VBROADCASTSS X4, Y4
 	XORQ         DI, DI
 
 scale:
-	VMULPS  (AX)(DI*1), Y5, Y6
-	VMOVUPS Y6, (AX)(DI*1)
+	VMULPS  (AX)(DI*1), Y4, Y5
+	VMOVUPS Y5, (AX)(DI*1)
 	ADDQ    $0x20, DI
 	CMPQ    DI, R8
 	JLE     scale
@@ -1160,43 +1159,42 @@ TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	SHLQ         $0x02, DX
 	SHLQ         $0x02, R8
 	VMOVUPS      attention_lo<>+0(SB), Y1
-	VMOVUPS      attention_hi<>+0(SB), Y2
 	VBROADCASTSS scale+56(FP), Y0
 
 rows:
-	VBROADCASTSS (BX), Y3
-	VBROADCASTSS (SI), Y4
+	VBROADCASTSS (BX), Y2
+	VBROADCASTSS (SI), Y3
 	XORQ         R9, R9
 
 vectors:
-	VMOVUPS      (AX)(R9*1), Y5
-	VFMSUB213PS  Y3, Y0, Y5
-	VCMPPS       $0x01, Y1, Y5, Y6
-	VMINPS       Y5, Y2, Y5
-	VMAXPS       Y5, Y1, Y5
-	VMULPS       attention_log2e<>+0(SB), Y5, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS attention_ln2hi<>+0(SB), Y7, Y5
-	VFNMADD231PS attention_ln2lo<>+0(SB), Y7, Y5
-	VMOVUPS      attention_exp0<>+0(SB), Y8
-	VFMADD213PS  attention_exp1<>+0(SB), Y5, Y8
-	VFMADD213PS  attention_exp2<>+0(SB), Y5, Y8
-	VFMADD213PS  attention_exp3<>+0(SB), Y5, Y8
-	VFMADD213PS  attention_exp4<>+0(SB), Y5, Y8
-	VFMADD213PS  attention_exp5<>+0(SB), Y5, Y8
-	VMULPS       Y5, Y5, Y9
-	VADDPS       attention_one<>+0(SB), Y5, Y5
-	VFMADD213PS  Y5, Y9, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VANDNPS      Y8, Y6, Y8
-	VMOVUPS      Y8, (AX)(R9*1)
-	VMOVUPS      (CX)(R9*1), Y5
-	VSUBPS       Y4, Y5, Y5
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y0, Y5, Y5
-	VMOVUPS      Y5, (CX)(R9*1)
+	VMOVUPS      (AX)(R9*1), Y4
+	VFMSUB213PS  Y2, Y0, Y4
+	VCMPPS       $0x01, Y1, Y4, Y5
+	VMOVUPS      attention_hi<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMULPS       attention_log2e<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS attention_ln2hi<>+0(SB), Y6, Y4
+	VFNMADD231PS attention_ln2lo<>+0(SB), Y6, Y4
+	VMOVUPS      attention_exp0<>+0(SB), Y7
+	VFMADD213PS  attention_exp1<>+0(SB), Y4, Y7
+	VFMADD213PS  attention_exp2<>+0(SB), Y4, Y7
+	VFMADD213PS  attention_exp3<>+0(SB), Y4, Y7
+	VFMADD213PS  attention_exp4<>+0(SB), Y4, Y7
+	VFMADD213PS  attention_exp5<>+0(SB), Y4, Y7
+	VMULPS       Y4, Y4, Y8
+	VADDPS       attention_one<>+0(SB), Y4, Y4
+	VFMADD213PS  Y4, Y8, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VANDNPS      Y7, Y5, Y7
+	VMOVUPS      Y7, (AX)(R9*1)
+	VMOVUPS      (CX)(R9*1), Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $0x20, R9
 	CMPQ         R9, R8
 	JL           vectors

@@ -3138,41 +3138,23 @@ done:
 	VZEROUPPER
 	RET
 
-DATA attention_lo<>+0(SB)/4, $0xc2dc0000
-DATA attention_lo<>+4(SB)/4, $0xc2dc0000
-DATA attention_lo<>+8(SB)/4, $0xc2dc0000
-DATA attention_lo<>+12(SB)/4, $0xc2dc0000
-DATA attention_lo<>+16(SB)/4, $0xc2dc0000
-DATA attention_lo<>+20(SB)/4, $0xc2dc0000
-DATA attention_lo<>+24(SB)/4, $0xc2dc0000
-DATA attention_lo<>+28(SB)/4, $0xc2dc0000
-DATA attention_lo<>+32(SB)/4, $0xc2dc0000
-DATA attention_lo<>+36(SB)/4, $0xc2dc0000
-DATA attention_lo<>+40(SB)/4, $0xc2dc0000
-DATA attention_lo<>+44(SB)/4, $0xc2dc0000
-DATA attention_lo<>+48(SB)/4, $0xc2dc0000
-DATA attention_lo<>+52(SB)/4, $0xc2dc0000
-DATA attention_lo<>+56(SB)/4, $0xc2dc0000
-DATA attention_lo<>+60(SB)/4, $0xc2dc0000
+DATA attention_lo<>+0(SB)/4, $0xc2ad3333
+DATA attention_lo<>+4(SB)/4, $0xc2ad3333
+DATA attention_lo<>+8(SB)/4, $0xc2ad3333
+DATA attention_lo<>+12(SB)/4, $0xc2ad3333
+DATA attention_lo<>+16(SB)/4, $0xc2ad3333
+DATA attention_lo<>+20(SB)/4, $0xc2ad3333
+DATA attention_lo<>+24(SB)/4, $0xc2ad3333
+DATA attention_lo<>+28(SB)/4, $0xc2ad3333
+DATA attention_lo<>+32(SB)/4, $0xc2ad3333
+DATA attention_lo<>+36(SB)/4, $0xc2ad3333
+DATA attention_lo<>+40(SB)/4, $0xc2ad3333
+DATA attention_lo<>+44(SB)/4, $0xc2ad3333
+DATA attention_lo<>+48(SB)/4, $0xc2ad3333
+DATA attention_lo<>+52(SB)/4, $0xc2ad3333
+DATA attention_lo<>+56(SB)/4, $0xc2ad3333
+DATA attention_lo<>+60(SB)/4, $0xc2ad3333
 GLOBL attention_lo<>(SB), RODATA|NOPTR, $64
-
-DATA attention_hi<>+0(SB)/4, $0x42b00000
-DATA attention_hi<>+4(SB)/4, $0x42b00000
-DATA attention_hi<>+8(SB)/4, $0x42b00000
-DATA attention_hi<>+12(SB)/4, $0x42b00000
-DATA attention_hi<>+16(SB)/4, $0x42b00000
-DATA attention_hi<>+20(SB)/4, $0x42b00000
-DATA attention_hi<>+24(SB)/4, $0x42b00000
-DATA attention_hi<>+28(SB)/4, $0x42b00000
-DATA attention_hi<>+32(SB)/4, $0x42b00000
-DATA attention_hi<>+36(SB)/4, $0x42b00000
-DATA attention_hi<>+40(SB)/4, $0x42b00000
-DATA attention_hi<>+44(SB)/4, $0x42b00000
-DATA attention_hi<>+48(SB)/4, $0x42b00000
-DATA attention_hi<>+52(SB)/4, $0x42b00000
-DATA attention_hi<>+56(SB)/4, $0x42b00000
-DATA attention_hi<>+60(SB)/4, $0x42b00000
-GLOBL attention_hi<>(SB), RODATA|NOPTR, $64
 
 DATA attention_log2e<>+0(SB)/4, $0x3fb8aa3b
 DATA attention_log2e<>+4(SB)/4, $0x3fb8aa3b
@@ -3673,7 +3655,7 @@ max_done:
 	VMOVAPS       Z0, Z4
 	VMOVUPS       (AX)(R8*1), K1, Z4
 	VFMSUB213PS   Z3, Z1, Z4
-	VMAXPS        Z4, Z2, Z4
+	VCMPPS        $0x05, Z2, Z4, K2
 	VMULPS        attention_log2e<>+0(SB), Z4, Z5
 	VRNDSCALEPS   $0x08, Z5, Z5
 	VFNMADD231PS  attention_ln2hi<>+0(SB), Z5, Z4
@@ -3687,7 +3669,7 @@ max_done:
 	VMULPS        Z4, Z4, Z7
 	VADDPS        attention_one<>+0(SB), Z4, Z4
 	VFMADD213PS   Z4, Z7, Z6
-	VSCALEFPS     Z5, Z6, Z6
+	VSCALEFPS.Z   Z5, Z6, K2, Z6
 	VMOVUPS       Z6, (AX)(R8*1)
 	XORQ          DI, DI
 	CMPQ          R8, $0x00
@@ -3696,7 +3678,7 @@ max_done:
 exp:
 	VMOVUPS      (AX)(DI*1), Z4
 	VFMSUB213PS  Z3, Z1, Z4
-	VMAXPS       Z4, Z2, Z4
+	VCMPPS       $0x05, Z2, Z4, K2
 	VMULPS       attention_log2e<>+0(SB), Z4, Z5
 	VRNDSCALEPS  $0x08, Z5, Z5
 	VFNMADD231PS attention_ln2hi<>+0(SB), Z5, Z4
@@ -3710,7 +3692,7 @@ exp:
 	VMULPS       Z4, Z4, Z8
 	VADDPS       attention_one<>+0(SB), Z4, Z4
 	VFMADD213PS  Z4, Z8, Z7
-	VSCALEFPS    Z5, Z7, Z7
+	VSCALEFPS.Z  Z5, Z7, K2, Z7
 	VMOVUPS      Z7, (AX)(DI*1)
 	VADDPS       Z7, Z6, Z6
 	ADDQ         $0x40, DI
@@ -3811,7 +3793,7 @@ rows:
 vectors:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z2, Z0, Z4
-	VMAXPS       Z4, Z1, Z4
+	VCMPPS       $0x05, Z1, Z4, K1
 	VMULPS       attention_log2e<>+0(SB), Z4, Z5
 	VRNDSCALEPS  $0x08, Z5, Z5
 	VFNMADD231PS attention_ln2hi<>+0(SB), Z5, Z4
@@ -3825,7 +3807,7 @@ vectors:
 	VMULPS       Z4, Z4, Z7
 	VADDPS       attention_one<>+0(SB), Z4, Z4
 	VFMADD213PS  Z4, Z7, Z6
-	VSCALEFPS    Z5, Z6, Z6
+	VSCALEFPS.Z  Z5, Z6, K1, Z6
 	VMOVUPS      Z6, (AX)(R9*1)
 	VMOVUPS      (CX)(R9*1), Z4
 	VSUBPS       Z3, Z4, Z4
