@@ -11,6 +11,7 @@ import (
 func Reference() *Table {
 	return &Table{
 		Name:                     "reference",
+		Gemm:                     referenceGemm,
 		AttentionForward:         attentionForward,
 		AttentionBackward:        attentionBackward,
 		AttentionWeights:         attentionWeights,

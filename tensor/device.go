@@ -12,6 +12,7 @@ type Device struct {
 	pool    *kernels.Pool
 
 	scratchMem scratchPool
+	gemms      gemmRuns
 }
 
 // NewCPU makes a device of its own from a table of kernels and a number of threads (0: GOMAXPROCS).

@@ -1,5 +1,7 @@
 package tensor
 
+var one = []float32{1}
+
 // LinearForward computes y = x·wᵀ + bias for every row. bias may be nil.
 //
 //	y    (…, out)
@@ -8,14 +10,11 @@ package tensor
 //	bias (out)
 func LinearForward(y, x, w, bias *Tensor) {
 	rows, in, out := checkLinear("LinearForward", y, x, w, bias)
-	beta := float32(0)
+	p := gemmProduct{transB: true, m: rows, n: out, k: in, alpha: 1, a: x.data, lda: in, b: w.data, ldb: in, c: y.data, ldc: out}
 	if bias != nil {
-		beta = 1
-		for r := range rows {
-			copy(y.data[r*out:(r+1)*out], bias.data)
-		}
+		p.beta, p.d = 1, bias.data // one row for all: its leading dimension is 0
 	}
-	gemm(y.dev, false, true, rows, out, in, 1, x.data, in, w.data, in, beta, y.data, out)
+	y.dev.gemmAdd(p)
 }
 
 // LinearBackward undoes y = x·wᵀ + bias. dx is overwritten, or added to if add; dw and dbias are added to. Each may be nil: not wanted.
@@ -31,18 +30,15 @@ func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
 		if add {
 			beta = 1
 		}
-		gemm(dx.dev, false, false, rows, in, out, 1, dy.data, out, w.data, in, beta, dx.data, in)
+		dx.dev.Gemm(false, false, rows, in, out, 1, dy.data, out, w.data, in, beta, dx.data, in)
 	}
 	if dw != nil {
 		check(SameShape(dw, w), "LinearBackward", "dw of the shape of w", dw, w)
-		gemm(dw.dev, true, false, out, in, rows, 1, dy.data, out, x.data, in, 1, dw.data, in)
+		dw.dev.Gemm(true, false, out, in, rows, 1, dy.data, out, x.data, in, 1, dw.data, in)
 	}
 	if dbias != nil {
-		for r := range rows {
-			for j, v := range dy.data[r*out : (r+1)*out] {
-				dbias.data[j] += v
-			}
-		}
+		// A product with a column of ones, all of them the same 1: its leading dimension is 0.
+		dbias.dev.Gemm(true, false, 1, out, rows, 1, one, 0, dy.data, out, 1, dbias.data, out)
 	}
 }
 

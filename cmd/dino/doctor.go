@@ -65,7 +65,7 @@ func (d *doctorCommand) Run(ctx context.Context, t *terminal) error {
 			if ctx.Err() != nil {
 				break
 			}
-			f.CeilingGFLOP = max(f.CeilingGFLOP, tileSpeed(tensor.CPU(), turn))
+			f.CeilingGFLOP = max(f.CeilingGFLOP, ceilingSpeed(tensor.CPU(), turn))
 			f.GemmGFLOPS = max(f.GemmGFLOPS, productSpeed(tensor.CPU(), f.GemmSize, turn))
 		}
 	}
@@ -152,32 +152,25 @@ func productSpeed(dev *tensor.Device, n int, d time.Duration) float64 {
 	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds() / 1e9
 }
 
-// tileSpeed runs the product's innermost kernel alone, on panels that stay in the first cache, on every thread at once: what no product of
-// these kernels can exceed on this machine.
-func tileSpeed(dev *tensor.Device, d time.Duration) float64 {
-	const kc, calls = 256, 64
-	g := dev.Kernels().Gemm
-	rounds := make([]float64, dev.Threads())
+// ceilingSpeed measures multiply-adds alone on every thread at once for about that long: what no product of these kernels can exceed on this
+// machine.
+func ceilingSpeed(dev *tensor.Device, d time.Duration) float64 {
+	rates := make([]float64, dev.Threads())
 	var wait sync.WaitGroup
 	start := time.Now()
-	for thread := range rounds {
+	for thread := range rates {
 		wait.Go(func() {
-			a, b, c := make([]float32, kc*g.MR), make([]float32, kc*g.NR), make([]float32, g.MR*g.NR)
-			for time.Since(start) < d {
-				for range calls {
-					g.Tile(kc, a, b, c, g.NR)
-				}
-				rounds[thread] += calls
+			for rates[thread] == 0 || time.Since(start) < d {
+				rates[thread] = max(rates[thread], dev.Kernels().Ceiling())
 			}
 		})
 	}
 	wait.Wait()
-	elapsed := time.Since(start).Seconds()
 	var sum float64
-	for _, r := range rounds {
+	for _, r := range rates {
 		sum += r
 	}
-	return sum * 2 * kc * float64(g.MR) * float64(g.NR) / elapsed / 1e9
+	return sum
 }
 
 func (f *findings) suggest() []string {
@@ -226,7 +219,7 @@ func (f *findings) print(out io.Writer) error {
 	row("memory", "%s", memory)
 	row("GPU", "%s", f.GPU)
 	if f.GemmGFLOPS > 0 {
-		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (the innermost tile alone, %d threads)",
+		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (multiply-adds alone, %d threads)",
 			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, tensor.CPU().Threads())
 	}
 	for i, s := range f.Suggestions {

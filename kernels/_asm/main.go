@@ -24,6 +24,8 @@ var operations = []struct {
 }{
 	{"add", add},
 	{"attention", attention},
+	{"gemm", gemm},
+	{"peak", peak},
 }
 
 func main() {

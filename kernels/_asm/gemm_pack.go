@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// gemmPackRows copies rows of at most two vectors. Whole vectors are stored: what is too much of a row is overwritten by the next one.
+func gemmPackRows(c *build.Context, isa ISA) {
+	c.Function("GemmPackRows")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func(dst, src *float32, ld, k, n, width int)")
+	c.Doc(fmt.Sprintf("GemmPackRows copies k rows of n <= width <= %d elements: dst[p·width+j] = src[p·ld+j], zeros for n <= j < width.", 2*isa.Lanes()),
+		fmt.Sprintf("It may write up to %d elements beyond the last row.", isa.Lanes()))
+	dst, src, ld, k, width, n := reg.RDI, reg.RSI, reg.RBX, reg.RAX, reg.RDX, reg.RCX
+	c.Load(c.Param("dst"), dst)
+	c.Load(c.Param("src"), src)
+	c.Load(c.Param("ld"), ld)
+	c.SHLQ(Imm(2), ld)
+	c.Load(c.Param("n"), n)
+	c.Load(c.Param("width"), width)
+	// The lanes of n in the first vector and in the second.
+	if isa == AVX512 {
+		c.MOVQ(U64(^uint64(0)), reg.R8)
+		c.SHLQ(reg.CL, reg.R8)
+		c.NOTQ(reg.R8)
+		c.KMOVW(reg.R8L, reg.K1)
+		c.SHRQ(Imm(16), reg.R8)
+		c.KMOVW(reg.R8L, reg.K2)
+	} else {
+		laneMask(c, reg.ECX, reg.X15, reg.Y15)
+		c.SUBQ(Imm(8), n)
+		laneMask(c, reg.ECX, reg.X14, reg.Y14)
+	}
+	load := func(vector int, v reg.VecPhysical) {
+		m := Mem{Base: src, Disp: vector * isa.Bytes}
+		if isa == AVX512 {
+			c.VMOVUPS_Z(m, []reg.OpmaskPhysical{reg.K1, reg.K2}[vector], v)
+		} else {
+			c.VMASKMOVPS(m, []reg.VecPhysical{reg.Y15, reg.Y14}[vector], v)
+		}
+	}
+	c.Load(c.Param("k"), k)
+	c.CMPQ(width, Imm(uint64(isa.Lanes())))
+	c.JG(LabelRef("two"))
+	for _, vectors := range []int{1, 2} {
+		name := map[int]string{1: "one", 2: "two"}[vectors]
+		c.Label(name)
+		c.TESTQ(k, k)
+		c.JE(LabelRef("done"))
+		for j := range vectors {
+			load(j, vec(isa, j))
+		}
+		for j := range vectors {
+			c.VMOVUPS(vec(isa, j), Mem{Base: dst, Disp: j * isa.Bytes})
+		}
+		c.ADDQ(ld, src)
+		c.LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst)
+		c.DECQ(k)
+		c.JMP(LabelRef(name))
+	}
+	c.Label("done")
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// gemmPackColumns transposes eight rows of src at a time, four columns of them in four registers: the rows r and r+4 in the two halves of
+// one register, so that the eight shuffles of a 4×4 transposition do both. The rows of the last eight that there are not are copies of the
+// last: what is too much of them is overwritten by the first eight of the next column, because the eights are done from the last to the
+// first.
+func gemmPackColumns(c *build.Context, isa ISA) {
+	c.Function("GemmPackColumns")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func(dst, src *float32, ld, k, n, width int)")
+	c.Doc("GemmPackColumns copies k columns of n <= width elements: dst[p·width+j] = src[j·ld+p]; what is at n <= j < width is undefined.",
+		"It may write up to 7 elements beyond the last column.")
+	row := []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.RSI, reg.RDI}
+	p, dst, width, k, group := reg.RAX, reg.RCX, reg.RDX, reg.RBX, reg.R15
+	c.Load(c.Param("n"), group)
+	c.DECQ(group)
+	c.ANDQ(I8(-8), group) // the first row of the last eight
+	c.Load(c.Param("width"), width)
+	c.SHLQ(Imm(2), width)
+	c.Label("eight")
+	// row[i] = src + ld·(group + min(i, n-group-1))
+	ld, left := reg.RBX, reg.RCX
+	c.Load(c.Param("ld"), ld)
+	c.Load(c.Param("n"), left)
+	c.SUBQ(group, left)
+	c.MOVQ(group, row[0])
+	c.IMULQ(ld, row[0])
+	c.SHLQ(Imm(2), row[0])
+	c.ADDQ(param(c, "src"), row[0])
+	for i := 1; i < 8; i++ {
+		c.LEAQ(Mem{Base: row[i-1], Index: ld, Scale: 4}, reg.RAX)
+		c.MOVQ(row[i-1], row[i])
+		c.CMPQ(left, Imm(uint64(i)))
+		c.CMOVQGT(reg.RAX, row[i])
+	}
+	c.Load(c.Param("dst"), dst)
+	c.LEAQ(Mem{Base: dst, Index: group, Scale: 4}, dst)
+	c.Load(c.Param("k"), k)
+	c.XORQ(p, p)
+	c.SUBQ(Imm(4), k)
+	c.JL(LabelRef("columns"))
+	c.Label("four")
+	at := func(i int) Mem { return Mem{Base: row[i], Index: p, Scale: 4} }
+	y := func(i int) reg.VecPhysical { return vec(AVX2, i) }
+	for i := range 4 {
+		c.VMOVUPS(at(i), y(i).AsX())
+		c.VINSERTF128(Imm(1), at(i+4), y(i), y(i))
+	}
+	c.VUNPCKLPS(y(1), y(0), y(4))
+	c.VUNPCKHPS(y(1), y(0), y(5))
+	c.VUNPCKLPS(y(3), y(2), y(6))
+	c.VUNPCKHPS(y(3), y(2), y(7))
+	c.VUNPCKLPD(y(6), y(4), y(0))
+	c.VUNPCKHPD(y(6), y(4), y(1))
+	c.VUNPCKLPD(y(7), y(5), y(2))
+	c.VUNPCKHPD(y(7), y(5), y(3))
+	for i := range 4 {
+		c.VMOVUPS(y(i), Mem{Base: dst})
+		c.ADDQ(width, dst)
+	}
+	c.ADDQ(Imm(4), p)
+	c.CMPQ(p, k)
+	c.JLE(LabelRef("four"))
+	c.Label("columns")
+	c.ADDQ(Imm(4), k)
+	c.Label("column")
+	c.CMPQ(p, k)
+	c.JGE(LabelRef("next"))
+	for i := range 8 {
+		c.VMOVSS(at(i), reg.X0)
+		c.VMOVSS(reg.X0, Mem{Base: dst, Disp: 4 * i})
+	}
+	c.ADDQ(width, dst)
+	c.INCQ(p)
+	c.JMP(LabelRef("column"))
+	c.Label("next")
+	c.SUBQ(Imm(8), group)
+	c.JGE(LabelRef("eight"))
+	c.VZEROUPPER()
+	c.RET()
+}

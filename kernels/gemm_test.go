@@ -1,0 +1,306 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// product is one matrix product as GemmSerial takes it.
+type product struct {
+	transA, transB bool
+	m, n, k        int
+	alpha, beta    float32
+	padA, padB     int // what leading dimensions exceed the columns by
+	padC           int
+	offset         int // of every matrix in its memory
+}
+
+func (p product) String() string {
+	return fmt.Sprintf("%v,%v %dx%dx%d alpha=%g beta=%g pad=%d,%d,%d offset=%d", p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.beta, p.padA, p.padB, p.padC, p.offset)
+}
+
+const gemmGuard = 40 // elements before and after C
+
+// check computes p with a table and compares with the product in float64; the bound is k·eps·Σ|a||b|, which no order of float32 additions
+// exceeds.
+func (p product) check(t *testing.T, table *Table, r *rand.Rand) {
+	t.Helper()
+	rowsA, colsA, rowsB, colsB := p.m, p.k, p.k, p.n
+	if p.transA {
+		rowsA, colsA = colsA, rowsA
+	}
+	if p.transB {
+		rowsB, colsB = colsB, rowsB
+	}
+	lda, ldb, ldc := colsA+p.padA, colsB+p.padB, p.n+p.padC
+	nan := float32(math.NaN())
+	matrix := func(rows, cols, ld int) (memory, m []float32) {
+		memory = filledWith(nan, p.offset+rows*ld+gemmGuard)
+		m = memory[p.offset : p.offset+max(0, (rows-1)*ld+cols)]
+		for i := range rows {
+			for j := range cols {
+				m[i*ld+j] = r.Float32()*2 - 1
+			}
+		}
+		return memory, m
+	}
+	_, a := matrix(rowsA, colsA, lda)
+	_, b := matrix(rowsB, colsB, ldb)
+	a0, b0 := append([]float32(nil), a...), append([]float32(nil), b...)
+	memory := filledWith(nan, p.offset+gemmGuard+p.m*ldc+gemmGuard)
+	c := memory[p.offset+gemmGuard:][:max(0, (p.m-1)*ldc+p.n)]
+	if p.beta != 0 {
+		for i := range p.m {
+			for j := range p.n {
+				c[i*ldc+j] = r.Float32()*2 - 1
+			}
+		}
+	}
+	before := append([]float32(nil), memory...)
+	c0 := before[p.offset+gemmGuard:]
+	work := filledWith(nan, table.GemmWork(p.m, p.n, p.k))
+
+	table.GemmSerial(p.transA, p.transB, p.m, p.n, p.k, p.alpha, a, lda, b, ldb, p.beta, c, ldc, work)
+
+	for i := range p.m {
+		for j := range p.n {
+			var sum, bound float64
+			for q := range p.k {
+				ai, bi := i*lda+q, q*ldb+j
+				if p.transA {
+					ai = q*lda + i
+				}
+				if p.transB {
+					bi = j*ldb + q
+				}
+				v := float64(a[ai]) * float64(b[bi])
+				sum += v
+				bound += math.Abs(v)
+			}
+			want := float64(p.alpha) * sum
+			bound *= math.Abs(float64(p.alpha)) * float64(p.k+2)
+			if p.beta != 0 {
+				want += float64(p.beta) * float64(c0[i*ldc+j])
+				bound += 2 * math.Abs(float64(p.beta)*float64(c0[i*ldc+j]))
+			}
+			if err := math.Abs(float64(c[i*ldc+j]) - want); !(err <= 0x1p-24*(bound+2*math.Abs(want))) {
+				t.Fatalf("%s %v: c[%d][%d] is %g, want %g", table.Name, p, i, j, c[i*ldc+j], want)
+			}
+			before[p.offset+gemmGuard+i*ldc+j] = c[i*ldc+j]
+		}
+	}
+	same(t, fmt.Sprintf("%s %v: memory around c", table.Name, p), memory, before)
+	same(t, fmt.Sprintf("%s %v: a", table.Name, p), a, a0)
+	same(t, fmt.Sprintf("%s %v: b", table.Name, p), b, b0)
+}
+
+func filledWith(v float32, n int) []float32 {
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = v
+	}
+	return s
+}
+
+// same fails unless all bits agree.
+func same(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: element %d is %g, was %g", what, i, got[i], want[i])
+		}
+	}
+}
+
+// TestGemmShapes covers every number of rows and columns up to two tiles and one more, with some depth, at all transpositions, and with
+// strides, offsets, alphas and betas drawn for each.
+func TestGemmShapes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	alphas, betas := []float32{1, -.5, 0, 2}, []float32{0, 1, -2, .25}
+	for _, table := range Tables() {
+		depths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17}
+		for m := 0; m <= 2*table.Gemm.MR+1; m++ {
+			for n := 0; n <= 2*table.Gemm.NR+1; n++ {
+				p := product{transA: r.IntN(2) == 0, transB: r.IntN(2) == 0, m: m, n: n, k: depths[r.IntN(len(depths))],
+					alpha: alphas[r.IntN(4)], beta: betas[r.IntN(4)], padA: r.IntN(4), padB: r.IntN(4), padC: r.IntN(4), offset: r.IntN(8)}
+				p.check(t, table, r)
+			}
+		}
+	}
+}
+
+// TestGemmBlocks covers products of several blocks in each dimension, packed and not, and all transpositions.
+func TestGemmBlocks(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, table := range Tables() {
+		g := table.Gemm
+		mc, nc := g.blocks()
+		for _, s := range [][3]int{
+			{17, 17, 64}, {65, 64, 65}, {3, 5, 2*g.KC + 1}, {4*g.MR + 1, 4*g.NR + 1, g.KC + 3}, {2*g.MR + 1, 9*g.NR + 5, 2 * g.KC},
+			{9*g.MR + 1, 2*g.NR + 5, g.KC + 1}, {mc + g.MR + 1, 5 * g.NR, 10}, {5, nc + 3*g.NR + 1, 9}, {mc + 1, 4*g.NR + 3, 7}, {2, 3, 5 * g.KC},
+			{5*g.MR + 3, nc + 1, 3}, {1, 200, 300}, {200, 1, 300}, {mc - 1, 4*g.NR + 1, g.KC + 9},
+		} {
+			for trans := range 4 {
+				p := product{transA: trans&1 != 0, transB: trans&2 != 0, m: s[0], n: s[1], k: s[2], alpha: 1, beta: float32(trans % 3), padC: trans}
+				p.check(t, table, r)
+			}
+		}
+	}
+}
+
+// TestGemmLarge checks C·v = A·(B·v) for a random v in float64: a whole product in O(n²).
+func TestGemmLarge(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, table := range Tables() {
+		m, n, k := 701, 1190, 801
+		if table.Name == "reference" {
+			m, n, k = 301, 290, 601
+		}
+		a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), make([]float32, m*n)
+		table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, c, n, make([]float32, table.GemmWork(m, n, k)))
+		v := make([]float64, n)
+		for i := range v {
+			v[i] = r.Float64()*2 - 1
+		}
+		bv := make([]float64, k)
+		for i := range k {
+			for j := range n {
+				bv[i] += float64(b[i*n+j]) * v[j]
+			}
+		}
+		// Errors of n·k rounded terms of size at most 1, as a random walk, ten times over.
+		tol := 10 * 0x1p-24 * math.Sqrt(float64(n)) * float64(k)
+		for i := range m {
+			var got, want float64
+			for j := range n {
+				got += float64(c[i*n+j]) * v[j]
+			}
+			for q := range k {
+				want += float64(a[i*k+q]) * bv[q]
+			}
+			if err := math.Abs(got - want); !(err <= tol) {
+				t.Fatalf("%s: row %d times v is %g, want %g", table.Name, i, got, want)
+			}
+		}
+	}
+}
+
+// TestGemmBits: an element's bits do not depend on where a product is cut, nor on how its matrices are stored.
+func TestGemmBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, table := range Tables() {
+		m, n, k := 6*table.Gemm.MR+5, 6*table.Gemm.NR+3, 2*table.Gemm.KC+19
+		a, b := randomSlice(r, m*k), randomSlice(r, k*n)
+		at, bt := transposed(a, m, k), transposed(b, k, n)
+		whole, part := make([]float32, m*n), make([]float32, m*n)
+		work := make([]float32, table.GemmWork(m, n, k))
+		table.GemmSerial(false, false, m, n, k, 1.5, a, k, b, n, 0, whole, n, work)
+		for i := 0; i < m; {
+			h := min(1+r.IntN(m/2), m-i)
+			for j := 0; j < n; {
+				w := min(1+r.IntN(n/2), n-j)
+				c := part[i*n+j:]
+				work := make([]float32, table.GemmWork(h, w, k))
+				switch r.IntN(4) {
+				case 0:
+					table.GemmSerial(false, false, h, w, k, 1.5, a[i*k:], k, b[j:], n, 0, c, n, work)
+				case 1:
+					table.GemmSerial(true, false, h, w, k, 1.5, at[i:], m, b[j:], n, 0, c, n, work)
+				case 2:
+					table.GemmSerial(false, true, h, w, k, 1.5, a[i*k:], k, bt[j*k:], k, 0, c, n, work)
+				default:
+					table.GemmSerial(true, true, h, w, k, 1.5, at[i:], m, bt[j*k:], k, 0, c, n, work)
+				}
+				j += w
+			}
+			i += h
+		}
+		same(t, table.Name+" in parts", part, whole)
+	}
+}
+
+// TestGemmAddRow adds one row to all, as a bias.
+func TestGemmAddRow(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, table := range Tables() {
+		m, n, k := 2*table.Gemm.MR+1, 2*table.Gemm.NR+3, table.Gemm.KC+5
+		a, b, bias := randomSlice(r, m*k), randomSlice(r, n*k), randomSlice(r, n)
+		got, want := make([]float32, m*n), make([]float32, m*n)
+		for i := range m {
+			copy(want[i*n:], bias)
+		}
+		work := make([]float32, table.GemmWork(m, n, k))
+		table.GemmSerial(false, true, m, n, k, 1, a, k, b, k, 1, want, n, work)
+		table.GemmAdd(false, true, m, n, k, 1, a, k, b, k, 1, bias, 0, got, n, work)
+		same(t, table.Name, got, want)
+		table.GemmAdd(false, true, m, n, 0, 1, a, k, b, k, 1, bias, 0, got, n, work)
+		same(t, table.Name+" of no terms", got[(m-1)*n:], bias)
+	}
+}
+
+// TestGemmSpecial: NaN and infinities pass into exactly the row or column that they belong to, -0 and denormals are kept.
+func TestGemmSpecial(t *testing.T) {
+	for _, table := range Tables() {
+		m, n, k := table.Gemm.MR+3, table.Gemm.NR+5, 9
+		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			for row := range m {
+				a, b, c := filledWith(1, m*k), filledWith(1, k*n), make([]float32, m*n)
+				a[row*k+row%k] = bad
+				table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, c, n, make([]float32, table.GemmWork(m, n, k)))
+				for i := range m {
+					for j := range n {
+						finite := !math.IsNaN(float64(c[i*n+j])) && !math.IsInf(float64(c[i*n+j]), 0)
+						if finite != (i != row) || (i != row && c[i*n+j] != float32(k)) {
+							t.Fatalf("%s: %g in row %d of a gives c[%d][%d] = %g", table.Name, bad, row, i, j, c[i*n+j])
+						}
+					}
+				}
+			}
+		}
+		denormal, out := float32(math.SmallestNonzeroFloat32), []float32{7}
+		table.GemmSerial(false, true, 1, 1, 1, 1, []float32{denormal}, 1, []float32{1}, 1, 0, out, 1, make([]float32, table.GemmWork(1, 1, 1)))
+		if out[0] != denormal {
+			t.Errorf("%s: denormal·1 = %g", table.Name, out[0])
+		}
+		nan := float32(math.NaN())
+		table.GemmSerial(false, true, 1, 1, 1, 0, []float32{nan}, 1, []float32{nan}, 1, 0, out, 1, make([]float32, table.GemmWork(1, 1, 1)))
+		if out[0] != 0 {
+			t.Errorf("%s: with alpha and beta 0, c = %g", table.Name, out[0])
+		}
+	}
+}
+
+// FuzzGemm draws shapes and strides beyond those of TestGemmShapes.
+func FuzzGemm(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(17), uint16(64), uint8(0))
+	f.Add(uint64(2), uint8(65), uint8(129), uint16(260), uint8(3))
+	f.Add(uint64(3), uint8(0), uint8(1), uint16(0), uint8(2))
+	f.Fuzz(func(t *testing.T, seed uint64, m, n uint8, k uint16, trans uint8) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		p := product{transA: trans&1 != 0, transB: trans&2 != 0, m: int(m), n: int(n), k: int(k % 600), alpha: r.Float32(), beta: float32(r.IntN(2)) * r.Float32(),
+			padA: r.IntN(20), padB: r.IntN(20), padC: r.IntN(20), offset: r.IntN(16)}
+		for _, table := range Tables() {
+			p.check(t, table, r)
+		}
+	})
+}
+
+func randomSlice(r *rand.Rand, n int) []float32 {
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = r.Float32()*2 - 1
+	}
+	return s
+}
+
+func transposed(a []float32, rows, cols int) []float32 {
+	t := make([]float32, len(a))
+	for i := range rows {
+		for j := range cols {
+			t[j*rows+i] = a[i*cols+j]
+		}
+	}
+	return t
+}
