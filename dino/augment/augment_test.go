@@ -188,7 +188,7 @@ func TestResizeAgainstPlainSums(t *testing.T) {
 		hor.set(n[0], n[2], 0, n[2])
 		ver.set(n[1], n[3], 0, n[3])
 		plain := func(t *taps, i int, at func(x int) byte) byte {
-			sum := int64(half)
+			sum := int64(1 << (weightBits - 1))
 			for k := range int(t.count[i]) {
 				sum += int64(t.weights[i*t.width+k]) * int64(at(int(t.first[i])+k))
 			}

@@ -3,6 +3,8 @@ package augment
 import (
 	"fmt"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,7 +44,7 @@ func TestGoldenAugment(t *testing.T) {
 				s.resize(out.Pix, c.Size, c.Size, img, Box{X: c.Left, Y: c.Top, W: c.Width, H: c.Height})
 				comparePictures(t, out, goldenPicture(f, c.Out))
 			case "eval":
-				testEval(t, f, img, name, c.Out)
+				testEval(t, f, img, name, c)
 			case "color_jitter":
 				jitter{c.Brightness, c.Contrast, c.Saturation, c.Hue, c.Order}.apply(img.Pix)
 				comparePictures(t, img, goldenPicture(f, c.Out))
@@ -53,7 +55,7 @@ func TestGoldenAugment(t *testing.T) {
 				flipHorizontally(img.Pix, img.W, img.H)
 				comparePictures(t, img, goldenPicture(f, c.Out))
 			case "solarize":
-				solarize(img.Pix, 128)
+				solarize(img.Pix, byte(number(t, c.Op, `threshold (\d+)`)))
 				comparePictures(t, img, goldenPicture(f, c.Out))
 			case "gaussian_blur":
 				s.gaussianBlur(img.Pix, img.W, img.H, c.Radius)
@@ -65,34 +67,50 @@ func TestGoldenAugment(t *testing.T) {
 	}
 }
 
-func testEval(t *testing.T, f *golden.File, img *dataset.RGB, name, out string) {
-	var s Scratch
-	want := f.Get(out)
-	crop := want.Shape[1]
-	for _, resized := range f.Names(name + ".resize") {
-		a := f.Get(resized)
-		e := EvalAt(crop)
-		if e.Resize != min(a.Shape[0], a.Shape[1]) {
-			t.Fatalf("EvalAt(%d) resizes to %d, the reference to %d", crop, e.Resize, min(a.Shape[0], a.Shape[1]))
-		}
-		w, h := ShorterSide(img.W, img.H, e.Resize)
-		comparePictures(t, Resize(img, w, h), goldenPicture(f, resized))
-		for _, cut := range f.Names(name + ".eval") {
-			comparePictures(t, e.Picture(&s, img), goldenPicture(f, cut))
-		}
-		got := make([]float32, 3*crop*crop)
-		e.Apply(&s, got, img)
-		worst := 0.0
-		for i := range got {
-			if d := math.Abs(float64(got[i] - want.Float[i])); !(d <= worst) {
-				worst = d
-			}
-		}
-		if !(worst <= 0.02) {
-			t.Errorf("normalised pixels differ by %v", worst)
-		}
-		t.Logf("largest difference of normalised pixels: %g", worst)
+// testEval takes the sizes from the operation's text: "eval: resize shorter side to 256 bicubic, centre crop 224, …".
+func testEval(t *testing.T, f *golden.File, img *dataset.RGB, name string, c goldenCase) {
+	e := Eval{Mean: ImageNetMean, Std: ImageNetStd}
+	e.Resize, e.Crop = number(t, c.Op, `resize shorter side to (\d+)`), number(t, c.Op, `centre crop (\d+)`)
+	if e.Crop == 224 && e != EvalAt(224) {
+		t.Errorf("EvalAt(224) is %+v, the reference %+v", EvalAt(224), e)
 	}
+	w, h := ShorterSide(img.W, img.H, e.Resize)
+	if resized := fmt.Sprintf("%s.resize%d", name, e.Resize); f.Has(resized) {
+		comparePictures(t, Resize(img, w, h), goldenPicture(f, resized))
+	}
+	var s Scratch
+	if cut := fmt.Sprintf("%s.eval%d", name, e.Crop); f.Has(cut) {
+		comparePictures(t, e.Picture(&s, img), goldenPicture(f, cut))
+	}
+	want := f.Get(c.Out)
+	got := make([]float32, 3*e.Crop*e.Crop)
+	e.Apply(&s, got, img)
+	if len(want.Float) != len(got) {
+		t.Fatalf("%d floats, want %d", len(got), len(want.Float))
+	}
+	worst := 0.0
+	for i := range got {
+		if d := math.Abs(float64(got[i] - want.Float[i])); !(d <= worst) {
+			worst = d
+		}
+	}
+	if !(worst <= 0.02) {
+		t.Errorf("normalised pixels differ by %v", worst)
+	}
+}
+
+// number finds a number in an operation's text.
+func number(t *testing.T, text, pattern string) int {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("operation %q: no %q", text, pattern)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func goldenPicture(f *golden.File, name string) *dataset.RGB {

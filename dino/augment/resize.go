@@ -1,6 +1,7 @@
 package augment
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -85,9 +86,8 @@ type Box struct{ X, Y, W, H int }
 // Scratch holds the buffers of one goroutine. The zero value is ready. Pictures that its methods return are valid until its next use.
 type Scratch struct {
 	horizontal, vertical taps
-	rows                 []byte   // result of the horizontal pass
-	packed               []uint64 // one row of pixels as red | blue<<32, green
-	sums                 []uint64
+	rows                 []byte      // result of the horizontal pass
+	packed               []uint64    // two rows, a byte of the first | a byte of the second<<32
 	out                  dataset.RGB // current crop
 	line                 []byte      // blur
 	norm                 normTable
@@ -126,8 +126,9 @@ func (s *Scratch) resizeTo(dst []byte, w, h int, want Box, img *dataset.RGB, box
 			s.rows = grow(s.rows, n*(y1-y0))
 			into = s.rows
 		}
-		for y := y0; y < y1; y++ {
-			s.rowPass(into[n*(y-y0):n*(y-y0+1)], src[stride*y:stride*y+3*box.W])
+		for y := y0; y < y1; y += 2 {
+			z := min(y+1, y1-1) // with an odd number of rows the last one is done twice
+			s.rowPass(into[n*(y-y0):n*(y-y0+1)], into[n*(z-y0):n*(z-y0+1)], src[stride*y:stride*y+3*box.W], src[stride*z:stride*z+3*box.W])
 		}
 		src, stride = into, n
 		y1, y0 = y1-y0, 0
@@ -152,78 +153,80 @@ func (b Box) within(w, h int) bool {
 	return b.W > 0 && b.H > 0 && b.X >= 0 && b.Y >= 0 && b.X <= w-b.W && b.Y <= h-b.H
 }
 
-// Two sums of products with 32-bit results share one 64-bit multiplication: a pixel pair is a | b<<32, and the sum of weight·pair is
+// Two sums of products with 32-bit results share one 64-bit multiplication: a pair of bytes is a | b<<32, and the sum of weight·pair is
 // A + B<<32 with A signed. A is the low half; subtracting it leaves B<<32.
-func unpack(pair uint64) (a, b int32) {
-	a = int32(pair)
-	b = int32((pair - uint64(int64(a))) >> 32)
-	return a, b
+func unpack(pair uint64) (a, b byte) {
+	low := int32(pair)
+	high := int32((pair - uint64(int64(low))) >> 32)
+	return clip8(low >> weightBits), clip8(high >> weightBits)
 }
 
-const half = 1 << (weightBits - 1)
+// half rounds both sums of a pair.
+const half = 1<<(weightBits-1) | 1<<(weightBits-1+32)
 
-// rowPass resizes one row: dst[i] = clip8(Σ_t weights[i][t] · src[first[i]+t]) for each channel.
-func (s *Scratch) rowPass(dst, src []byte) {
+// rowPass resizes two rows: dst[i] = clip8(Σ_t weights[i][t] · src[first[i]+t]) for each channel.
+func (s *Scratch) rowPass(dstA, dstB, srcA, srcB []byte) {
 	t := &s.horizontal
-	s.packed = grow(s.packed, 2*t.in)
+	s.packed = grow(s.packed, 3*t.in)
 	px := s.packed
-	src = src[:3*t.in]
-	for x := 0; x < t.in; x++ {
-		p := src[3*x : 3*x+3 : 3*x+3]
-		q := px[2*x : 2*x+2 : 2*x+2]
-		q[0] = uint64(p[0]) | uint64(p[2])<<32
-		q[1] = uint64(p[1])
+	srcA, srcB = srcA[:len(px)], srcB[:len(px)]
+	for i := range px {
+		px[i] = uint64(srcA[i]) | uint64(srcB[i])<<32
 	}
-	dst = dst[:3*t.n]
 	for i, first := range t.first[:t.n] {
 		n := int(t.count[i])
 		k := t.weights[i*t.width : i*t.width+n]
-		in := px[2*first : 2*int(first)+2*n]
-		var rb uint64 = half | half<<32
-		var g int64 = half
+		in := px[3*first : 3*int(first)+3*n]
+		var r, g, b uint64 = half, half, half
 		for j, w := range k {
-			q := in[2*j : 2*j+2 : 2*j+2]
-			rb += uint64(int64(w)) * q[0]
-			g += int64(w) * int64(q[1])
+			q := in[3*j : 3*j+3 : 3*j+3]
+			w := uint64(int64(w))
+			r += w * q[0]
+			g += w * q[1]
+			b += w * q[2]
 		}
-		r, b := unpack(rb)
-		d := dst[3*i : 3*i+3 : 3*i+3]
-		d[0], d[1], d[2] = clip8(r>>weightBits), clip8(int32(g>>weightBits)), clip8(b>>weightBits)
+		p, q := dstA[3*i:3*i+3:3*i+3], dstB[3*i:3*i+3:3*i+3]
+		p[0], q[0] = unpack(r)
+		p[1], q[1] = unpack(g)
+		p[2], q[2] = unpack(b)
 	}
 }
 
 // columnPass resizes columns: row y of dst is clip8(Σ_t weights[y][t] · row first[y]+t−top of src), n bytes wide.
 func (s *Scratch) columnPass(dst, src []byte, stride, n, top int) {
+	const lanes = 0x000000ff_000000ff // bytes 0 and 4 of a word are a pair already
 	t := &s.vertical
-	pairs := n / 2
-	s.sums = grow(s.sums, pairs+1)
-	sums := s.sums[:pairs+1]
 	for y := range t.n {
-		for i := range sums {
-			sums[i] = half | half<<32
-		}
-		base := (int(t.first[y]) - top) * stride
-		for _, w := range t.weights[y*t.width : y*t.width+int(t.count[y])] {
-			k := uint64(int64(w))
-			row := src[base : base+n]
-			for i := range sums[:pairs] {
-				p := row[2*i : 2*i+2 : 2*i+2]
-				sums[i] += k * (uint64(p[0]) | uint64(p[1])<<32)
-			}
-			if n&1 != 0 {
-				sums[pairs] += k * uint64(row[n-1])
-			}
-			base += stride
-		}
+		k := t.weights[y*t.width : y*t.width+int(t.count[y])]
+		rows := src[(int(t.first[y])-top)*stride:]
 		out := dst[y*n : (y+1)*n]
-		for i, v := range sums[:pairs] {
-			a, b := unpack(v)
-			d := out[2*i : 2*i+2 : 2*i+2]
-			d[0], d[1] = clip8(a>>weightBits), clip8(b>>weightBits)
+		x := 0
+		for ; x+8 <= n; x += 8 {
+			var a, b, c, d uint64 = half, half, half, half
+			at := x
+			for _, w := range k {
+				v := binary.LittleEndian.Uint64(rows[at:])
+				w := uint64(int64(w))
+				a += w * (v & lanes)
+				b += w * (v >> 8 & lanes)
+				c += w * (v >> 16 & lanes)
+				d += w * (v >> 24 & lanes)
+				at += stride
+			}
+			o := out[x : x+8 : x+8]
+			o[0], o[4] = unpack(a)
+			o[1], o[5] = unpack(b)
+			o[2], o[6] = unpack(c)
+			o[3], o[7] = unpack(d)
 		}
-		if n&1 != 0 {
-			a, _ := unpack(sums[pairs])
-			out[n-1] = clip8(a >> weightBits)
+		for ; x < n; x++ {
+			var a uint64 = half
+			at := x
+			for _, w := range k {
+				a += uint64(int64(w)) * uint64(rows[at])
+				at += stride
+			}
+			out[x], _ = unpack(a)
 		}
 	}
 }
