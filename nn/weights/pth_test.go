@@ -70,6 +70,7 @@ func hostilePickles() map[string][]byte {
 	return map[string][]byte{
 		"os.system":        dict(name + "cposix\nsystem\n(" + str("true") + "tR"),
 		"module function":  dict(name + "ctorch\nload\n(" + str("x") + "tR"),
+		"old style class":  dict(name + "ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR"),
 		"stack global":     dict(str("posix") + str("system") + "\x93"),
 		"protocol":         []byte("\x80\x04}."),
 		"long string":      []byte("\x80\x02X\xff\xff\xff\x7fa."),
@@ -93,7 +94,7 @@ func hostilePickles() map[string][]byte {
 		"rank":             dict(name + tensor(4, 0, tuple(4), tuple(1, 1))),
 		"no tensors":       dict(""),
 		"unhashable":       []byte("\x80\x02ccollections\nOrderedDict\n)R(]]u."),
-		"shared":           dict(strings.Repeat("K\x01", 0) + name + "](" + strings.Repeat(tensor(4, 0, tuple(4), tuple(1)), 3000) + "e"),
+		"shared":           dict(name + "](" + strings.Repeat(tensor(4, 0, tuple(4), tuple(1)), 3000) + "e"),
 	}
 }
 
@@ -107,9 +108,12 @@ func TestHostilePickles(t *testing.T) {
 			t.Errorf("%s: read as %v", what, c)
 		}
 	}
-	_, err := decode(torchZip(hostilePickles()["os.system"], nil))
-	if err == nil || !strings.Contains(err.Error(), `"posix.system"`) {
-		t.Errorf("the refused class is not named: %v", err)
+	// The second is one that gopickle would build without asking.
+	for what, class := range map[string]string{"os.system": `"posix.system"`, "old style class": `"copy_reg._reconstructor"`} {
+		_, err := decode(torchZip(hostilePickles()[what], nil))
+		if err == nil || !strings.Contains(err.Error(), class) {
+			t.Errorf("the refused class %s is not named: %v", class, err)
+		}
 	}
 }
 
@@ -135,6 +139,40 @@ func TestTensorViews(t *testing.T) {
 		if got.Arrays[0].Name != "a" || !slices.Equal(got.Arrays[0].Data, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got.Arrays[0], c.want)
 		}
+	}
+}
+
+// Many tensors on one storage: what they take together is bounded by the file, not by the pickle.
+func TestSharedStorageIsBounded(t *testing.T) {
+	const n = 200
+	data := storage(make([]float32, n*n)...)
+	full := strings.Replace(tensor(0, 0, tuple(n, n), tuple(n, 1)), "K\x00tQ", "M\x40\x9ctQ", 1) // 40000 elements
+	few, many := dict(str("a")+"]("+strings.Repeat(full, 3)+"e"), dict(str("a")+"]("+strings.Repeat(full, 100)+"e")
+	if c, err := decode(torchZip(few, data)); err != nil || len(c.Arrays) != 3 || c.Arrays[2].Name != "a.2" {
+		t.Errorf("three tensors on one storage: %v", err)
+	}
+	if _, err := decode(torchZip(many, data)); err == nil || !strings.Contains(err.Error(), "share storages") {
+		t.Errorf("a hundred: %v", err)
+	}
+}
+
+// What torch.save writes beside dictionaries of tensors: parameters, sizes, integers of 64 bits and more.
+func TestParametersAndOptions(t *testing.T) {
+	p := dict(str("teacher") + "}(" + str("module.backbone.cls_token") + "ctorch._utils\n_rebuild_parameter\n(" + tensor(4, 0, tuple(2, 2), tuple(2, 1)) +
+		"\x88ccollections\nOrderedDict\n)RtRu" + str("size") + "ctorch\nSize\n" + "(" + tuple(2, 2) + "tR" +
+		str("args") + "cargparse\nNamespace\n)\x81}(" + str("lr") + "G?\xe0\x00\x00\x00\x00\x00\x00" + str("scale") + "K\x01K\x02\x86" +
+		str("big") + "\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01" + str("none") + "N" + "ub" + str("epoch") + "M\x2c\x01")
+	b := torchZip(p, storage(1, 2, 3, 4))
+	f, err := NewFile(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"big":"18446744073709551616","lr":0.5,"none":null,"scale":[1,2]}`; f.Metadata["args"] != want || f.Metadata["epoch"] != "300" {
+		t.Errorf("metadata %q, want args %s and epoch 300", f.Metadata, want)
+	}
+	a, err := f.StateDict("teacher")
+	if err != nil || len(a) != 1 || a[0].Name != "cls_token" || !slices.Equal(a[0].Data, []float32{1, 2, 3, 4}) {
+		t.Errorf("%v, %v", a, err)
 	}
 }
 

@@ -35,9 +35,6 @@ func (f *File) read(key string, head bool) ([]Array, error) {
 	}
 	var list []Array
 	for _, c := range chosen {
-		if !c.from.Dtype.float() {
-			continue // counters such as batch norm's num_batches_tracked
-		}
 		a, err := f.Array(c.from.Name)
 		if err != nil {
 			return nil, err
@@ -65,7 +62,7 @@ func (f *File) choose(key string, head bool) ([]choice, error) {
 	seen := map[string]bool{}
 	for _, e := range f.entries {
 		name, ok := strings.CutPrefix(e.Name, prefix)
-		if !ok {
+		if !ok || !e.Dtype.float() { // not floating point: counters such as batch norm's num_batches_tracked
 			continue
 		}
 		name = stripWrappers(name)
