@@ -72,6 +72,8 @@ func (switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error 
 // interval is a flag of two numbers, as --global_crops_scale 0.4 1.
 type interval [2]float64
 
+func (i interval) String() string { return fmt.Sprintf("%g %g", i[0], i[1]) }
+
 var rangeType = reflect.TypeFor[interval]()
 
 // rangeMapper reads an interval from two arguments, or from one with a comma between the numbers.
@@ -96,5 +98,23 @@ func (rangeMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 		r[i] = v
 	}
 	target.Set(reflect.ValueOf(r))
+	return nil
+}
+
+// optional is a flag whose value may be left out: a bare --resume means "latest".
+type optional string
+
+var optionalType = reflect.TypeFor[optional]()
+
+type optionalMapper struct{}
+
+func (optionalMapper) IsBool() bool { return true } // the parser then allows it to stand alone
+
+func (optionalMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	value := "latest"
+	if token := ctx.Scan.Peek(); !token.IsEOL() && token.IsValue() {
+		value = ctx.Scan.Pop().String()
+	}
+	target.SetString(value)
 	return nil
 }

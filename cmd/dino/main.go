@@ -20,11 +20,16 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/kernels"
 )
 
 type commands struct {
-	Doctor doctorCommand `cmd:"" help:"Say what this machine offers and how fast it is."`
+	Train     trainCommand     `cmd:"" help:"Train on a folder or tar of images."`
+	KNN       knnCommand       `cmd:"" name:"knn" help:"Score a network by weighted nearest neighbours."`
+	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
+	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what this machine offers and how fast it is."`
 
 	Verbose bool             `short:"v" help:"Log more of what happens, to standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -55,10 +60,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	parser, err := kong.New(&c,
 		kong.Name("dino"),
 		kong.Description("DINO: Vision Transformers that learn from images without labels.\n\nExit status: "+exitStatusHelp),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version(), "maxPixels": fmt.Sprint(dataset.DefaultMaxPixels)},
 		kong.FlagNamer(snakeCase),
 		kong.KindMapper(boolKind, switchMapper{}),
 		kong.TypeMapper(rangeType, rangeMapper{}),
+		kong.TypeMapper(optionalType, optionalMapper{}),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code; panic(exitNow{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),

@@ -11,6 +11,8 @@ import (
 	"image/color"
 	"math"
 	"math/rand/v2"
+	"os"
+	"strconv"
 
 	"github.com/godino-ml/godino/tensor"
 )
@@ -61,35 +63,84 @@ func byteOf(v float64) uint8 { return uint8(math.Round(255 * max(0, min(1, v))))
 
 // scene is one picture before it becomes pixels. Its coordinates run from -1 to 1, y downwards.
 type scene struct {
-	class      int
-	x, y, size float64 // centre and radius of the object
-	cos, sin   float64 // its rotation
-	object     texture
-	background texture
-	noise      float64
+	class   int
+	objects []object
+	ground  field
+	noise   float64
+}
+
+type object struct {
+	x, y, size float64 // centre and radius
+	cos, sin   float64 // rotation
+	skin       texture
 }
 
 func newScene(r *rand.Rand, class int) scene {
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
-	angle := between(-0.5, 0.5)
-	s := scene{class: class, size: between(0.5, 0.78), cos: math.Cos(angle), sin: math.Sin(angle), noise: between(0.01, 0.05)}
-	room := 0.95 - s.size
-	s.x, s.y = between(-room, room), between(-room, room)
-	s.background = newTexture(r)
-	// The object is as often lighter than its background as darker, and always far enough from it to be seen.
-	for s.object = newTexture(r); math.Abs(s.object.mean().luminance()-s.background.mean().luminance()) < 0.3; {
-		s.object = newTexture(r)
+	s := scene{class: class, noise: E("NOISE"), ground: newField(r)}
+	n := int(E("NMIN")) + r.IntN(int(E("NVAR")))
+	for tries := 0; len(s.objects) < n && tries < 200; tries++ {
+		angle := between(-E("ANG"), E("ANG"))
+		o := object{size: between(E("SLO"), E("SHI")), cos: math.Cos(angle), sin: math.Sin(angle)}
+		room := 1.05 - o.size
+		o.x, o.y = between(-room, room), between(-room, room)
+		free := true
+		for _, other := range s.objects {
+			free = free && math.Hypot(o.x-other.x, o.y-other.y) > 0.9*(o.size+other.size)
+		}
+		if !free {
+			continue
+		}
+		// Lighter than its background as often as darker, and always far enough from it to be seen.
+		under := s.ground.at(o.x, o.y).luminance()
+		for o.skin = newTexture(r, E("CON")); math.Abs(o.skin.mean().luminance()-under) < 0.3; {
+			o.skin = newTexture(r, E("CON"))
+		}
+		s.objects = append(s.objects, o)
 	}
 	return s
 }
 
 func (s scene) at(x, y float64) rgb {
-	u, v := (x-s.x)/s.size, (y-s.y)/s.size
-	u, v = s.cos*u+s.sin*v, s.cos*v-s.sin*u
-	if inside[s.class](u, v) {
-		return s.object.at(x, y)
+	for _, o := range s.objects {
+		u, v := (x-o.x)/o.size, (y-o.y)/o.size
+		if u*u+v*v > 1.5 {
+			continue
+		}
+		if inside[s.class](o.cos*u+o.sin*v, o.cos*v-o.sin*u) {
+			return o.skin.at(x, y)
+		}
 	}
-	return s.background.at(x, y)
+	return s.ground.at(x, y)
+}
+
+// field is a background: in each channel a sum of slow waves, so that every picture holds light and dark, warm and cold places.
+type field [3][4]wave
+
+type wave struct{ fx, fy, phase, amplitude float64 }
+
+func newField(r *rand.Rand) field {
+	var f field
+	for k := range f[0] {
+		angle, frequency := 2*math.Pi*r.Float64(), E("FLO")+(E("FHI")-E("FLO"))*r.Float64()
+		phase := 2 * math.Pi * r.Float64()
+		for c := range f {
+			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + E("TINT")*(r.Float64()-0.5), E("BG")}
+		}
+	}
+	return f
+}
+
+func (f *field) at(x, y float64) rgb {
+	var v rgb
+	for c := range f {
+		v[c] = 0.5
+		for _, w := range f[c] {
+			v[c] += w.amplitude * math.Sin(w.fx*x+w.fy*y+w.phase)
+		}
+		v[c] = max(0, min(1, v[c]))
+	}
+	return v
 }
 
 // texture is a pattern of two colours not far from each other.
@@ -100,11 +151,13 @@ type texture struct {
 	phase  float64
 }
 
-func newTexture(r *rand.Rand) texture {
+func newTexture(r *rand.Rand, vary float64) texture {
 	t := texture{kind: r.IntN(4), phase: 2 * math.Pi * r.Float64()}
+	// Muted colours: with vivid ones, the colour of the background would be the easiest thing to learn a picture by.
+	grey, contrast := r.Float64(), vary*(r.Float64()-0.5)
 	for c := range t.a {
-		t.a[c] = r.Float64()
-		t.b[c] = max(0, min(1, t.a[c]+0.5*(r.Float64()-0.5)))
+		t.a[c] = grey + E("SAT")*(r.Float64()-0.5)
+		t.b[c] = t.a[c] + contrast + 0.3*E("SAT")*(r.Float64()-0.5)
 	}
 	f, angle := 3+6*r.Float64(), 2*math.Pi*r.Float64()
 	t.fx, t.fy = f*math.Cos(angle), f*math.Sin(angle)
@@ -166,3 +219,5 @@ func heart(u, v float64) bool {
 	q := x*x + y*y - 1
 	return q*q*q-x*x*y*y*y < 0
 }
+
+func E(k string) float64 { v, _ := strconv.ParseFloat(os.Getenv(k), 64); return v }

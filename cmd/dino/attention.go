@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/dino/augment"
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/dino/viz"
+	"github.com/godino-ml/godino/tensor"
+)
+
+type attentionCommand struct {
+	networkFlags
+	ImagePath string  `required:"" placeholder:"FILE" group:"Data" help:"The image to look at."`
+	ImageSize int     `default:"480" group:"Data" placeholder:"PX" help:"Its shorter side is resized to this; 0 takes it as it is. More pixels give a finer map."`
+	MaxPixels int     `default:"${maxPixels}" group:"Data" placeholder:"N" help:"Refuse larger pictures by their header."`
+	OutputDir string  `default:"./runs/attention" group:"Run" placeholder:"DIR" help:"Where the pictures go."`
+	Threshold float64 `group:"Run" placeholder:"SHARE" help:"Also draw the fewest patches that hold this share of the attention, as mask; 0.6 is usual."`
+}
+
+func (*attentionCommand) Help() string {
+	return `Example:
+  dino attention --pretrained_weights runs/photos/checkpoint.safetensors --image_path cat.jpg --output_dir cat --threshold 0.6
+
+Draws, for each head of the last block and for their mean, how much of the class token's attention each patch gets (attn-*.png), the same
+over the image (overlay-*.png), and with --threshold the mask of the patches that hold that share of it (mask-*.png).`
+}
+
+// mostTokens keeps the attention of a block, tokens squared times heads, within some hundred megabytes.
+const mostTokens = 6000
+
+func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
+	if !(c.Threshold >= 0 && c.Threshold < 1) {
+		return usageError("--threshold %g: choose a share from 0 (no mask) to below 1", c.Threshold)
+	}
+	dev, err := device(c.Device)
+	if err != nil {
+		return err
+	}
+	img, err := dataset.ReadFile(c.ImagePath, dataset.Options{MaxPixels: c.MaxPixels})
+	if errors.Is(err, fs.ErrNotExist) {
+		return dataError(fmt.Errorf("--image_path %s: no such file", c.ImagePath))
+	}
+	if err != nil {
+		return dataError(err)
+	}
+	n, err := c.load(dev)
+	if err != nil {
+		return err
+	}
+	if c.ImageSize < 0 || c.ImageSize > 1<<14 {
+		return usageError("--image_size %d: choose 0 to %d", c.ImageSize, 1<<14)
+	}
+	if c.ImageSize > 0 {
+		w, h := augment.ShorterSide(img.W, img.H, c.ImageSize)
+		img = augment.Resize(img, w, h)
+	}
+	patch := n.Config().PatchSize
+	cols, rows := img.W/patch, img.H/patch
+	if cols < 1 || rows < 1 || cols*rows > mostTokens {
+		return usageError("--image_size %d: the picture of %d×%d px has %d×%d patches of %d px; choose a size that gives 1 to %d",
+			c.ImageSize, img.W, img.H, cols, rows, patch, mostTokens)
+	}
+	if err := makeDir(c.OutputDir); err != nil {
+		return err
+	}
+	paths, err := viz.WriteAttention(c.OutputDir, picture(img), n.attention(img), rows, cols, patch, c.Threshold)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "%s: attention of %s over %d×%d patches of %s, %s heads\n", c.ImagePath, n.name, cols, rows, filepath.Base(c.ImagePath), fmt.Sprint(n.Config().Heads))
+	for _, p := range paths {
+		fmt.Fprintln(t.out, " ", p)
+	}
+	return nil
+}
+
+// attention is what the class token looks at in the last block: (heads, patches).
+func (n *network) attention(img *dataset.RGB) [][]float32 {
+	pixels := make([]float32, 3*img.W*img.H)
+	augment.Normalize(pixels, img, augment.ImageNetMean, augment.ImageNetStd)
+	tape := autograd.NewEvalTape(tensor.NewArena(n.dev))
+	x := autograd.NewConst(tensor.FromSlice(n.dev, pixels, 1, 3, img.H, img.W))
+	weights := n.LastSelfAttention(tape, x) // (1, heads, tokens, tokens)
+	heads, tokens := weights.Dim(1), weights.Dim(3)
+	rows := make([][]float32, heads)
+	for h := range rows {
+		first := weights.Data()[h*tokens*tokens:][:tokens] // of the class token
+		rows[h] = append([]float32(nil), first[1:]...)
+	}
+	return rows
+}
+
+// picture is an RGB as the standard library knows images.
+func picture(img *dataset.RGB) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, img.W, img.H))
+	for i := range img.W * img.H {
+		out.SetRGBA(i%img.W, i/img.W, color.RGBA{img.Pix[3*i], img.Pix[3*i+1], img.Pix[3*i+2], 255})
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/godino-ml/godino/dino"
+	"github.com/godino-ml/godino/dino/augment"
+	"github.com/godino-ml/godino/kernels/cuda"
+	"github.com/godino-ml/godino/nn"
+	"github.com/godino-ml/godino/nn/weights"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// networkFlags say which trained network a command uses.
+type networkFlags struct {
+	PretrainedWeights string `required:"" placeholder:"FILE" group:"Network" help:"Weights: a checkpoint of train, a .pth of the reference, or safetensors."`
+	CheckpointKey     string `default:"teacher" group:"Network" placeholder:"KEY" help:"Which network of a checkpoint: ${default}, or student."`
+	Arch              string `group:"Network" placeholder:"NAME" help:"Backbone; read from the file where it says so: vit_tiny, vit_small, vit_base, vit:dim=96,depth=4,heads=3."`
+	PatchSize         int    `group:"Network" placeholder:"PX" help:"Side of a patch; read from the file if not given."`
+	Device            string `default:"auto" group:"Machine" help:"cpu, cuda, or auto."`
+}
+
+// network is a trained backbone and what is known of its training.
+type network struct {
+	*nn.VisionTransformer
+	dev  *tensor.Device
+	name string // as vit_small/16
+	side int    // pixels of the images that it was trained on
+}
+
+// load reads the backbone. It is taken whole or not at all: no weight is ever left at random.
+func (n *networkFlags) load(dev *tensor.Device) (*network, error) {
+	f, err := weights.Open(n.PretrainedWeights)
+	if err != nil {
+		return nil, checkpointError(err)
+	}
+	defer f.Close()
+	entries, err := f.StateEntries(n.CheckpointKey)
+	if err != nil {
+		return nil, checkpointError(err)
+	}
+	config, err := n.shape(f, entries)
+	if err != nil {
+		return nil, err
+	}
+	m := nn.NewVisionTransformer(dev, config, 0)
+	want := make([]weights.Entry, len(m.Params()))
+	for i, p := range m.Params() {
+		want[i] = weights.Entry{Name: p.Name, Dtype: weights.F32, Shape: p.Value.Shape()}
+	}
+	if err := weights.Match(want, entries).Err(); err != nil {
+		return nil, checkpointError(fmt.Errorf("%s: %w", n.PretrainedWeights, err))
+	}
+	arrays, err := f.StateDict(n.CheckpointKey)
+	if err != nil {
+		return nil, checkpointError(err)
+	}
+	data := make(map[string][]float32, len(arrays))
+	for _, a := range arrays {
+		data[a.Name] = a.Data
+	}
+	for _, p := range m.Params() {
+		copy(p.Value.Data(), data[p.Name])
+	}
+	id := weights.Identify(entries)
+	return &network{VisionTransformer: m, dev: dev, name: id.String(), side: config.ImageSize}, nil
+}
+
+// shape is the backbone's configuration: what the flags say, else the configuration that our own checkpoints carry, else what names and
+// shapes of the tensors tell.
+func (n *networkFlags) shape(f *weights.File, entries []weights.Entry) (nn.ViTConfig, error) {
+	id := weights.Identify(entries)
+	if !id.Known() {
+		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: this is no Vision Transformer of the DINO family: it lacks patch_embed.proj.weight or blocks", f.Path))
+	}
+	arch, patch := id.Arch(), id.Patch
+	var trained dino.Config
+	ours := json.Unmarshal([]byte(f.Metadata["args"]), &trained) == nil && trained.Arch != ""
+	if ours {
+		arch = trained.Arch
+	}
+	if n.Arch == "" && !ours && id.Heads == 0 {
+		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: the file does not say how many heads its attention has: name them, as in --arch vit:dim=%d,depth=%d,heads=4",
+			f.Path, id.Dim, id.Depth))
+	}
+	if n.Arch != "" {
+		arch = n.Arch
+	}
+	if n.PatchSize != 0 {
+		patch = n.PatchSize
+	}
+	// The position embedding is stored for square images of this many patches a side.
+	grid := int(math.Round(math.Sqrt(float64(id.Tokens - 1))))
+	if id.Tokens < 2 || grid*grid != id.Tokens-1 {
+		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: a position embedding of %d tokens is not that of a square image", f.Path, id.Tokens))
+	}
+	config, err := nn.ParseArch(arch, patch, grid*patch)
+	if err != nil {
+		if n.Arch != "" || n.PatchSize != 0 {
+			return config, usageError("%w", err)
+		}
+		return config, checkpointError(fmt.Errorf("%s: %w", f.Path, err))
+	}
+	if ours {
+		config.InterpolateOffset = &trained.InterpolateOffset
+	}
+	return config, nil
+}
+
+// transform is how images are prepared for the network: at size pixels, or the size it was trained on.
+func (n *network) transform(size int) augment.Eval {
+	if size == 0 {
+		size = n.side
+	}
+	c := dino.Config{GlobalCropsSize: size}
+	return c.EvalTransform()
+}
+
+// device is where the work is done. Only the CPU can be asked for until the program has kernels for more.
+func device(name string) (*tensor.Device, error) {
+	switch name {
+	case "cpu", "auto":
+		return tensor.CPU(), nil
+	case "cuda":
+		if err := cuda.Available(); err != nil {
+			return nil, usageError("--device cuda: %w: use --device cpu", err)
+		}
+		return tensor.CPU(), nil
+	}
+	return nil, usageError("--device %q: choose cpu, cuda or auto", name)
+}
+
+// makeDir creates the folder that a command writes into.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return fmt.Errorf("--output_dir: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/godino-ml/godino/dino"
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/nn/weights"
+)
+
+type trainCommand struct {
+	dataFlags
+	OutputDir string  `default:"./runs/train" group:"Run" placeholder:"DIR" help:"Where checkpoints, log.jsonl and config.json go."`
+	ValPath   string  `group:"Data" placeholder:"PATH" help:"Images that the k-NN score is measured on; without it test/ or val/ beside train/, else a share held out."`
+	ValShare  float64 `default:"0.1" group:"Data" placeholder:"SHARE" help:"That share, held out of the training images; 0 trains on all and scores nothing."`
+	KNNMax    int     `name:"knn_max" default:"20000" group:"Data" placeholder:"N" help:"Most images that vote, and that are judged, in the k-NN score; 0 takes all."`
+
+	Preset string   `group:"Run" placeholder:"NAME" help:"Start from a named set of settings instead of choosing by the data: reference is facebookresearch/dino's defaults."`
+	Config string   `group:"Run" placeholder:"FILE" help:"JSON file of settings, such as the config.json of another run; flags overrule it."`
+	Resume optional `group:"Run" help:"Go on bit for bit from output_dir's latest checkpoint, if there is one, or from a FILE named as value. Settings are the checkpoint's."`
+	Init   string   `group:"Run" placeholder:"FILE" help:"Start from these weights instead of random ones."`
+	DryRun bool     `group:"Run" help:"Print what would be done and stop before training."`
+	JSON   bool     `name:"json" group:"Run" help:"Print JSON objects, one a line."`
+
+	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|stop" help:"What to do when the features collapse: warn, or stop with exit status 3."`
+	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode and crop images; 0 chooses. Results do not depend on it."`
+	Device     string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
+	Precision  string `default:"fp32" group:"Machine" placeholder:"NAME" help:"fp32: what the CPU trains in."`
+	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: the CPU trains in float32, which is never less exact."`
+	DistURL    string `name:"dist_url" hidden:""`
+	LocalRank  string `name:"local_rank" hidden:""`
+
+	Settings settingFlags `embed:""`
+}
+
+func (*trainCommand) Help() string {
+	return `Examples:
+  dino train --data_path photos --output_dir runs/photos
+  dino train --data_path imagenet/train --preset reference --arch vit_small
+  dino train --data_path cifar10.tar --epochs 20 --output_dir runs/cifar --resume
+
+Settings that are not given are chosen by the number and size of the images, and printed with the reason. Flags have the names of the
+reference implementation; hyphens do for underscores. Ctrl-C finishes the step, saves, and exits with 0; --resume goes on.`
+}
+
+func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
+	dev, err := device(c.Device)
+	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	train, err := c.openTraining()
+	if err != nil {
+		return err
+	}
+	defer train.Close()
+	val, err := c.openHeldOut(c.ValPath, train)
+	if err != nil {
+		return err
+	}
+	if val != nil {
+		defer val.Close()
+	}
+	o := dino.Options{
+		OutputDir: c.OutputDir, Device: dev, Train: train, Val: val, KNNTrain: c.KNNMax, KNNTest: c.KNNMax, Resume: string(c.Resume), Init: c.Init,
+		Workers: c.workers(), StopOnCollapse: c.OnCollapse == "stop",
+	}
+	if val == nil && len(train.Classes()) > 1 {
+		o.HoldOut = c.ValShare
+	}
+	var reasons []dino.Reason
+	if o.Config, reasons, err = c.settings(train); err != nil {
+		return err
+	}
+	if !c.JSON {
+		c.announce(t, train, val, &o, reasons)
+	}
+	if c.DryRun {
+		if c.JSON {
+			newProgress(t.out, true).object("settings", o.Config)
+		} else {
+			fmt.Fprintln(t.out, "dry run   nothing was trained or written")
+		}
+		return nil
+	}
+	return train1(ctx, t, o, c.JSON)
+}
+
+// train1 opens the run, trains it and says how it ended.
+func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error {
+	run, err := dino.Open(o)
+	if err != nil {
+		return runError(err)
+	}
+	defer run.Close()
+	p := newProgress(t.out, asJSON)
+	if !asJSON {
+		p.line("start     %s, into %s", run.Started, o.OutputDir)
+	}
+	begin := time.Now()
+	err = run.Run(ctx, p.events())
+	p.finish()
+	took := durationText(time.Since(begin))
+	switch {
+	case errors.Is(err, dino.ErrInterrupted):
+		if asJSON {
+			p.object("interrupted", map[string]any{"steps": run.Trainer.Steps()})
+		} else {
+			p.line("stopped   after %s of %s steps, %s; saved: go on with --resume", count(run.Trainer.Steps()), count(run.Trainer.TotalSteps()), took)
+		}
+		return nil
+	case err != nil:
+		return runError(err)
+	case !asJSON:
+		p.line("done      %s in %s: %s", plural(run.Trainer.Steps(), "step"), took, o.OutputDir)
+	}
+	return nil
+}
+
+// check refuses values that do not depend on the data.
+func (c *trainCommand) check() error {
+	switch {
+	case c.Preset != "" && c.Preset != "reference" && c.Preset != "auto":
+		return usageError("--preset %q: choose reference or auto", c.Preset)
+	case c.Precision != "fp32":
+		return usageError("--precision %q: the CPU trains in fp32", c.Precision)
+	case c.OnCollapse == "adapt":
+		return usageError("--on_collapse adapt: settings are not changed during a run; choose warn or stop")
+	case c.OnCollapse != "warn" && c.OnCollapse != "stop":
+		return usageError("--on_collapse %q: choose warn or stop", c.OnCollapse)
+	case !(c.ValShare >= 0 && c.ValShare < 1):
+		return usageError("--val_share %g: choose a share from 0 to below 1", c.ValShare)
+	case c.NumWorkers < 0:
+		return usageError("--num_workers %d: choose 0 or more", c.NumWorkers)
+	case c.KNNMax < 0:
+		return usageError("--knn_max %d: choose 0 or more", c.KNNMax)
+	case c.Resume != "" && c.Init != "":
+		return usageError("--resume goes on with a run and --init starts one: choose one of them")
+	}
+	return nil
+}
+
+func (c *trainCommand) workers() int {
+	if c.NumWorkers > 0 {
+		return c.NumWorkers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// resumed is the checkpoint that the run goes on from; nil if there is none, or it does not read, which dino.Open will say.
+func (c *trainCommand) resumed() *dino.Checkpoint {
+	path := string(c.Resume)
+	switch path {
+	case "":
+		return nil
+	case dino.ResumeLatest:
+		path = filepath.Join(c.OutputDir, dino.CheckpointName)
+	}
+	head, err := dino.ReadCheckpoint(path)
+	if err != nil {
+		return nil
+	}
+	return head
+}
+
+// settings are the run's: those of the checkpoint that it goes on from, or chosen by a preset or the data; then the file's, then the flags'.
+func (c *trainCommand) settings(train *dataset.Dataset) (dino.Config, []dino.Reason, error) {
+	config, reasons := dino.Reference(), []dino.Reason{{Settings: "preset reference", Why: "the defaults of facebookresearch/dino"}}
+	if c.Preset != "reference" {
+		config, reasons = dino.AutoConfig(dino.DataInfo{Images: train.Len(), ShortSide: shortSide(train)})
+	}
+	if was := c.resumed(); was != nil {
+		config, reasons = was.Config, []dino.Reason{{Settings: "all settings", Why: fmt.Sprintf("those of the checkpoint, step %d", was.Step)}}
+	}
+	if c.Config != "" {
+		if err := readConfig(c.Config, &config); err != nil {
+			return config, nil, err
+		}
+	}
+	if err := c.Settings.apply(&config); err != nil {
+		return config, nil, usageError("%w", err)
+	}
+	if unsaid := c.resumed() == nil && c.Settings.WarmupEpochs == nil && c.Config == "" && c.Preset != "reference"; unsaid && config.WarmupEpochs > float64(config.Epochs)/10 {
+		config.WarmupEpochs = float64(config.Epochs) / 10
+		reasons = append(reasons, dino.Reason{Settings: fmt.Sprintf("warmup_epochs %g", config.WarmupEpochs), Why: fmt.Sprintf("a tenth of %s", plural(config.Epochs, "epoch"))})
+	}
+	if err := config.Validate(); err != nil {
+		return config, nil, usageError("%w", err)
+	}
+	return config, reasons, nil
+}
+
+// announce prints what was found and what will be done, before anything is.
+func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *dino.Options, reasons []dino.Reason) {
+	say := func(name, format string, args ...any) {
+		fmt.Fprintf(t.out, "%-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	say("data", "%s", describe(train))
+	switch {
+	case val != nil:
+		say("k-NN", "judged on %s", describe(val))
+	case o.HoldOut > 0:
+		say("k-NN", "judged on %g %% of the images, held out of training (--val_share); labels are used for nothing else", 100*o.HoldOut)
+	case len(train.Classes()) < 2:
+		say("k-NN", "none: the images are in no class folders")
+	default:
+		say("k-NN", "none: no images are held out")
+	}
+	for _, r := range reasons {
+		name := "chosen"
+		if r.Warning {
+			name = "warning"
+		}
+		say(name, "%s", r)
+	}
+	if c.Config != "" {
+		say("from file", "%s", c.Config)
+	}
+	if given := c.Settings.given(); len(given) > 0 {
+		say("given", "%s", strings.Join(given, ", "))
+	}
+	if c.UseFP16 != nil && *c.UseFP16 {
+		say("note", "--use_fp16: the CPU trains in float32, which is never less exact")
+	}
+	if c.DistURL != "" || c.LocalRank != "" {
+		say("note", "--dist_url and --local_rank: training runs in one process; all cores are used")
+	}
+	g := &o.Config
+	n := g.StepsPerEpoch(train.Len() - int(o.HoldOut*float64(train.Len())))
+	say("plan", "%s of %s, %s of 2×%d + %d×%d crops a step, %s/%d, out_dim %s, %s at lr %g",
+		plural(g.Epochs, "epoch"), plural(n, "step"), plural(g.ImagesPerStep(), "image"), g.GlobalCropsSize, g.LocalCropsNumber, g.LocalCropsSize,
+		g.Arch, g.PatchSize, count(g.OutDim), g.Optimizer, g.LR)
+	say("machine", "%s kernels, %s, %s to load images", o.Device.Kernels().Name, plural(o.Device.Threads(), "thread"), plural(o.Workers, "worker"))
+}
+
+// runError gives an error of package dino its exit status.
+func runError(err error) error {
+	var (
+		exists     *dino.RunExistsError
+		resume     *dino.ResumeError
+		checkpoint *dino.CheckpointError
+		match      *weights.MatchReport
+		data       *dino.BadDataError
+	)
+	switch {
+	case errors.Is(err, dino.ErrDiverged), errors.Is(err, dino.ErrCollapsed):
+		return withStatus(exitDiverged, err)
+	case errors.As(err, &exists), errors.Is(err, dino.ErrLocked):
+		return withStatus(exitUsage, err)
+	case errors.As(err, &resume), errors.As(err, &checkpoint), errors.As(err, &match):
+		return checkpointError(err)
+	case errors.As(err, &data):
+		return dataError(err)
+	}
+	return err
+}
