@@ -113,6 +113,8 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 	case errors.Is(err, dino.ErrInterrupted):
 		if asJSON {
 			p.object("interrupted", map[string]any{"steps": run.Trainer.Steps()})
+		} else if run.Trainer.Steps() == 0 {
+			p.line("stopped   before the first step, %s; nothing to save", took)
 		} else {
 			p.line("stopped   after %s of %s steps, %s; saved: go on with --resume", count(run.Trainer.Steps()), count(run.Trainer.TotalSteps()), took)
 		}

@@ -11,8 +11,6 @@ import (
 	"image/color"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strconv"
 
 	"github.com/godino-ml/godino/tensor"
 )
@@ -77,11 +75,11 @@ type object struct {
 
 func newScene(r *rand.Rand, class int) scene {
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
-	s := scene{class: class, noise: E("NOISE"), ground: newField(r)}
-	n := int(E("NMIN")) + r.IntN(int(E("NVAR")))
+	s := scene{class: class, noise: 0.03, ground: newField(r)}
+	n := 4 + r.IntN(3)
 	for tries := 0; len(s.objects) < n && tries < 200; tries++ {
-		angle := between(-E("ANG"), E("ANG"))
-		o := object{size: between(E("SLO"), E("SHI")), cos: math.Cos(angle), sin: math.Sin(angle)}
+		angle := between(-0.6, 0.6)
+		o := object{size: between(0.32, 0.45), cos: math.Cos(angle), sin: math.Sin(angle)}
 		room := 1.05 - o.size
 		o.x, o.y = between(-room, room), between(-room, room)
 		free := true
@@ -93,8 +91,8 @@ func newScene(r *rand.Rand, class int) scene {
 		}
 		// Lighter than its background as often as darker, and always far enough from it to be seen.
 		under := s.ground.at(o.x, o.y).luminance()
-		for o.skin = newTexture(r, E("CON")); math.Abs(o.skin.mean().luminance()-under) < 0.3; {
-			o.skin = newTexture(r, E("CON"))
+		for o.skin = newTexture(r, 0.4); math.Abs(o.skin.mean().luminance()-under) < 0.3; {
+			o.skin = newTexture(r, 0.4)
 		}
 		s.objects = append(s.objects, o)
 	}
@@ -122,10 +120,10 @@ type wave struct{ fx, fy, phase, amplitude float64 }
 func newField(r *rand.Rand) field {
 	var f field
 	for k := range f[0] {
-		angle, frequency := 2*math.Pi*r.Float64(), E("FLO")+(E("FHI")-E("FLO"))*r.Float64()
+		angle, frequency := 2*math.Pi*r.Float64(), 1.5+2.5*r.Float64()
 		phase := 2 * math.Pi * r.Float64()
 		for c := range f {
-			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + E("TINT")*(r.Float64()-0.5), E("BG")}
+			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + 1.5*(r.Float64()-0.5), 0.2}
 		}
 	}
 	return f
@@ -156,8 +154,8 @@ func newTexture(r *rand.Rand, vary float64) texture {
 	// Muted colours: with vivid ones, the colour of the background would be the easiest thing to learn a picture by.
 	grey, contrast := r.Float64(), vary*(r.Float64()-0.5)
 	for c := range t.a {
-		t.a[c] = grey + E("SAT")*(r.Float64()-0.5)
-		t.b[c] = t.a[c] + contrast + 0.3*E("SAT")*(r.Float64()-0.5)
+		t.a[c] = grey + 0.5*(r.Float64()-0.5)
+		t.b[c] = t.a[c] + contrast + 0.3*0.5*(r.Float64()-0.5)
 	}
 	f, angle := 3+6*r.Float64(), 2*math.Pi*r.Float64()
 	t.fx, t.fy = f*math.Cos(angle), f*math.Sin(angle)
@@ -219,5 +217,3 @@ func heart(u, v float64) bool {
 	q := x*x + y*y - 1
 	return q*q*q-x*x*y*y*y < 0
 }
-
-func E(k string) float64 { v, _ := strconv.ParseFloat(os.Getenv(k), 64); return v }
