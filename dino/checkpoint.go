@@ -216,9 +216,10 @@ func (t *Trainer) load(f *weights.File, head *Checkpoint) error {
 	return nil
 }
 
-// Init starts the student and the teacher from a file of weights (the reference's .pth, ours, or bare safetensors): the backbone, which
-// must match whole, and the head if the file has one that fits. key is "teacher" or "student" for files that hold both. It says what it
-// took.
+// Init starts a run from a file of weights: the reference's .pth, a checkpoint of ours, or bare safetensors. key says what of a file that
+// holds several: "teacher" or "student" make both networks equal to it; "all" takes student, teacher and centre as they are, to go on
+// without the optimizer's state. Backbones must match whole; a head that is missing or does not fit starts anew, except with "all". It says
+// what it took.
 func (t *Trainer) Init(path, key string) (string, error) {
 	if t.step > 0 {
 		return "", errors.New("dino: Init of a run that has begun")
@@ -228,6 +229,9 @@ func (t *Trainer) Init(path, key string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	if key == "all" {
+		return t.initAll(f)
+	}
 	backbone, err := f.StateDict(key)
 	if err != nil {
 		return "", err
@@ -250,6 +254,36 @@ func (t *Trainer) Init(path, key string) (string, error) {
 	}
 	t.Teacher.follow(t.Student)
 	return took, nil
+}
+
+func (t *Trainer) initAll(f *weights.File) (string, error) {
+	for _, n := range []struct {
+		key string
+		*Network
+	}{{"student", t.Student}, {"teacher", t.Teacher}} {
+		for _, part := range []struct {
+			params []nn.Param
+			read   func(key string) ([]weights.Array, error)
+		}{{n.Backbone.Params(), f.StateDict}, {n.Head.Params(), f.HeadStateDict}} {
+			have, err := part.read(n.key)
+			if err != nil {
+				return "", err
+			}
+			if err := match(part.params, have); err != nil {
+				return "", fmt.Errorf("%s, %s: %w", f.Path, n.key, err)
+			}
+			fill(part.params, have)
+		}
+	}
+	center, err := f.Array("dino_loss.center")
+	if err != nil {
+		return "", err
+	}
+	if len(center.Data) != t.Loss.Center.Len() {
+		return "", fmt.Errorf("%s: a centre of %d outputs, want %d", f.Path, len(center.Data), t.Loss.Center.Len())
+	}
+	copy(t.Loss.Center.Data(), center.Data)
+	return "student, teacher and centre of " + f.Path, nil
 }
 
 func match(params []nn.Param, have []weights.Array) error {

@@ -27,10 +27,12 @@ func (d collapseDetector) judge(epoch int, entropy, kl float64) string {
 	if epoch < d.after {
 		return ""
 	}
-	// Of what a healthy run has, KL is some tenths of a nat at least.
-	const small = 0.02
-	switch flat := kl < small*d.lnK; {
-	case flat && entropy > (1-small)*d.lnK:
+	// In a healthy run KL is some tenths of a nat at least. A low entropy alone is none: each image may have a prototype of its own. But a
+	// teacher this near to uniform has nothing to teach, however far the student still is from it.
+	const small, tiny = 0.02, 0.005
+	flat := kl < small*d.lnK
+	switch {
+	case entropy > (1-tiny)*d.lnK || flat && entropy > (1-small)*d.lnK:
 		return fmt.Sprintf("uniform collapse: the loss stays at ln(out_dim) = %.3f, because the teacher finds every prototype as likely (entropy %.3f, KL %.4f). "+
 			"Lower teacher_temp and warmup_teacher_temp (0.04 or less), lr or out_dim; on small data momentum_teacher 0.99", d.lnK, entropy, kl)
 	case flat && entropy < small*d.lnK:

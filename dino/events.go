@@ -26,7 +26,8 @@ type StepStats struct {
 	TeacherTemp float64 `json:"teacher_temp"`
 	GradNorm    float64 `json:"grad_norm"` // of all gradients together, before clipping
 
-	// Skipped says why nothing was updated: the first tensor that was not finite. Empty after a good step.
+	// Skipped says why nothing was updated: the first tensor that was not finite. Empty after a good step; of a skipped one, the figures
+	// of loss, teacher and gradients are 0.
 	Skipped string `json:"skipped,omitempty"`
 
 	// Of the machine; filled by Run.

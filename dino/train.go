@@ -148,7 +148,7 @@ func (t *Trainer) dropPath(micro int) *nn.DropPath {
 func (t *Trainer) skip(s StepStats, bad string) (StepStats, error) {
 	t.tape.Reset()
 	t.Loss.Discard()
-	s.Skipped = bad
+	s.Skipped, s.Loss, s.GradNorm = bad, 0, 0 // what is not finite is no figure
 	return s, &NonFiniteError{Tensor: bad, Epoch: s.Epoch, Step: s.Step}
 }
 
