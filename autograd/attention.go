@@ -12,6 +12,7 @@ func (t *Tape) Attention(qkv *Var, heads int) *Var {
 	y := t.output([]int{s[0], s[1], s[2] / 3}, qkv)
 	lse := t.arena.New(s[0], heads, s[1])
 	tensor.AttentionForward(y.Value, lse, qkv.Value, heads)
+	t.keeps(y, qkv, y)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// p = exp(q·kᵀ/√D − lse); y = p·v
 		dqkv, add := t.grad(qkv)

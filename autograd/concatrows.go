@@ -26,7 +26,7 @@ func (t *Tape) ConcatRows(xs ...*Var) *Var {
 		// y = [x0; x1; …]
 		from := 0
 		for _, x := range xs {
-			rows := x.Value.Dim(0)
+			rows := x.Shape()[0]
 			t.add(x, dy.Slice(from, from+rows))
 			from += rows
 		}

@@ -6,6 +6,7 @@ import "github.com/godino-ml/godino/tensor"
 func (t *Tape) GELU(x *Var) *Var {
 	y := t.output(x.Value.Shape(), x)
 	tensor.GELUForward(y.Value, x.Value)
+	t.keeps(y, x)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = x·Φ(x)
 		dx, add := t.grad(x)

@@ -61,7 +61,7 @@ func (t *Tape) pass(x, y *Var) {
 }
 
 func (t *Tape) lend(x *Var) {
-	x.Grad = t.arena.New(x.Value.Shape()...)
+	x.Grad = t.arena.New(x.Shape()...)
 	x.loan = &loan{holders: 1}
 	t.borrowers = append(t.borrowers, x)
 }

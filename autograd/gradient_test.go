@@ -220,7 +220,7 @@ func TestGradients(t *testing.T) {
 }
 
 // TestGradientsAdd uses every input in two operations, and as the result of another: the second gradient must add to the first, wherever
-// its memory is.
+// its memory is. All intermediate Vars are done before Backward, which must find what it needs of them.
 func TestGradientsAdd(t *testing.T) {
 	forOperations(t, func(t *testing.T, dev *tensor.Device, op operation) {
 		tape, xs := poisonedTape(dev), op.inputs(dev)
@@ -228,7 +228,10 @@ func TestGradientsAdd(t *testing.T) {
 		for _, x := range xs {
 			mids = append(mids, tape.GELU(x))
 		}
-		y := tape.Residual(op.run(tape, mids), op.run(tape, mids), nil)
+		y1, y2 := op.run(tape, mids), op.run(tape, mids)
+		y := tape.Residual(y1, y2, nil)
+		tape.Done(mids...)
+		tape.Done(y1, y2)
 		dy := random(dev, 99, y.Value.Shape()...)
 		tape.BackwardFrom(y, dy)
 		checkGradient(t, y.Value, dy, func(xs [][]float64) []float64 {

@@ -7,6 +7,7 @@ func (t *Tape) L2Normalize(x *Var, eps float32) *Var {
 	y := t.output(x.Value.Shape(), x)
 	norm := t.arena.New(x.Value.Rows())
 	tensor.L2NormalizeForward(y.Value, norm, x.Value, eps)
+	t.keeps(y, y)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = x / max(norm, eps)
 		dx, add := t.grad(x)

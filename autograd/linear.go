@@ -6,6 +6,7 @@ import "github.com/godino-ml/godino/tensor"
 func (t *Tape) Linear(x, w, b *Var) *Var {
 	y := t.output(withCols(x.Value, w.Value.Dim(0)), x, w, b)
 	tensor.LinearForward(y.Value, x.Value, matrix(w.Value), b.tensor())
+	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = x·wᵀ + b
 		dw, db := t.sum(w), t.sum(b)

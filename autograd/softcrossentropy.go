@@ -17,6 +17,7 @@ func (t *Tape) SoftCrossEntropy(logits *Var, target *tensor.Tensor, rows [][]int
 		sum += float64(l)
 	}
 	loss.Value.Data()[0] = float32(float64(weight) * sum)
+	t.keeps(loss, logits)
 	t.undoes(loss, func(dloss *tensor.Tensor) {
 		// loss = weight · Σ_r Σ_{i∈rows[r]} Σ_k target[i, k]·(lse[r] − scale·logits[r, k])
 		dlogits, add := t.grad(logits)

@@ -6,6 +6,7 @@ import "github.com/godino-ml/godino/tensor"
 func (t *Tape) Softmax(x *Var) *Var {
 	y := t.output(x.Value.Shape(), x)
 	tensor.SoftmaxForward(y.Value, x.Value)
+	t.keeps(y, y)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = exp(x) / Σ exp(x)
 		dx, add := t.grad(x)
@@ -18,6 +19,7 @@ func (t *Tape) Softmax(x *Var) *Var {
 func (t *Tape) LogSoftmax(x *Var) *Var {
 	y := t.output(x.Value.Shape(), x)
 	tensor.LogSoftmaxForward(y.Value, x.Value)
+	t.keeps(y, y)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = x − log Σ exp(x)
 		dx, add := t.grad(x)

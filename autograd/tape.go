@@ -2,6 +2,7 @@ package autograd
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/godino-ml/godino/tensor"
 )
@@ -41,21 +42,29 @@ func (t *Tape) Reset() {
 	t.arena.Reset()
 }
 
-// Done says that no later operation uses the Values of these Vars, results of operations of this tape. A tape that records keeps them for
-// Backward; one that does not gives their memory to the operations that follow, without which the evaluation of a large image would hold
-// every activation of every layer.
+// Done says that the caller will not use the Values of these Vars again, results of operations of this tape, in later operations or otherwise.
+// What no backward needs gives its memory to the operations that follow; the rest does so in Backward, once it is not needed any more. On a
+// tape that records nothing that is everything at once, without which the evaluation of a large image would hold every activation of every
+// layer.
 func (t *Tape) Done(vs ...*Var) {
-	if t.record {
-		return
-	}
 	for _, v := range vs {
-		t.arena.Free(v.Value)
+		if v.kept {
+			v.done = true
+		} else {
+			t.drop(v)
+		}
 	}
 }
 
+// drop gives back a Value; whoever still uses it meets nil.
+func (t *Tape) drop(v *Var) {
+	t.arena.Free(v.Value)
+	v.Value = nil
+}
+
 // Backward adds to every parameter and input that the pass of loss, a Var of one element, has used the gradient of loss. Gradients of
-// intermediate Vars live only until the operation that made them is undone: their memory is lent to the gradients that follow. The pass can be
-// undone once.
+// intermediate Vars live only until the operation that made them is undone: their memory is lent to the gradients that follow, and so is
+// that of their Values if they are Done. The pass can be undone once.
 func (t *Tape) Backward(loss *Var) {
 	if loss.Value.Len() != 1 {
 		panic(&tensor.ShapeError{Op: "Backward", Shapes: [][]int{loss.Value.Shape()}, Want: "one element; for others see BackwardFrom"})
@@ -70,13 +79,13 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 	if !t.record {
 		panic("autograd: Backward on a tape that records nothing")
 	}
-	if !tensor.SameShape(y.Value, dy) {
-		panic(&tensor.ShapeError{Op: "BackwardFrom", Shapes: [][]int{y.Value.Shape(), dy.Shape()}, Want: "the same shape twice"})
+	if !slices.Equal(y.Shape(), dy.Shape()) {
+		panic(&tensor.ShapeError{Op: "BackwardFrom", Shapes: [][]int{y.Shape(), dy.Shape()}, Want: "the same shape twice"})
 	}
 	if !y.needsGrad {
-		panic(fmt.Sprintf("autograd: Backward from %v, which no parameter reaches", y.Value))
+		panic(fmt.Sprintf("autograd: Backward from a Var of shape %v, which no parameter reaches", y.Shape()))
 	}
-	if y.result {
+	if y.shape != nil {
 		y.Grad, y.loan = dy, nil // nobody adds to it: operations that used y are not part of this loss
 	} else {
 		t.add(y, dy)
@@ -90,7 +99,7 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 
 // output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does.
 func (t *Tape) output(shape []int, inputs ...*Var) *Var {
-	y := &Var{Value: t.arena.New(shape...), result: true}
+	y := &Var{Value: t.arena.New(shape...), shape: slices.Clone(shape)}
 	if t.record {
 		for _, x := range inputs {
 			if x != nil && x.needsGrad {
@@ -99,6 +108,16 @@ func (t *Tape) output(shape []int, inputs ...*Var) *Var {
 		}
 	}
 	return y
+}
+
+// keeps says that the backward of the operation that made y reads the Values of these Vars.
+func (t *Tape) keeps(y *Var, vs ...*Var) {
+	if !y.needsGrad {
+		return
+	}
+	for _, v := range vs {
+		v.kept = true
+	}
 }
 
 // undoes records backward, which undoes the operation that made y; it is called only if a gradient has reached y, whose memory is given back
@@ -113,5 +132,8 @@ func (t *Tape) undoes(y *Var, backward func(dy *tensor.Tensor)) {
 		}
 		backward(y.Grad)
 		t.release(y)
+		if y.done {
+			t.drop(y)
+		}
 	})
 }

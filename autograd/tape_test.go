@@ -34,7 +34,7 @@ func TestMemoryOfBackward(t *testing.T) {
 	}
 }
 
-// TestDone evaluates a long chain in the memory of two tensors; a tape that records ignores Done.
+// TestDone evaluates a long chain in the memory of two tensors. A tape that records keeps what a backward reads, and frees it on the way back.
 func TestDone(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Reference(), 1)
 	const n, depth = 1000, 20
@@ -57,6 +57,21 @@ func TestDone(t *testing.T) {
 		}
 		if v := y.Value.Data()[0]; v != v {
 			t.Errorf("recording %v: the result is gone", record)
+		}
+		if !record {
+			continue
+		}
+		tape.BackwardFrom(y, random(dev, 2, n))
+		if got := arena.MaxBytes(); got > want+2*n*4 {
+			t.Errorf("%d bytes after Backward, want at most two gradients more than %d", got, want)
+		}
+		// The memory of activations is back: as many tensors again take none.
+		held := arena.Bytes()
+		for range depth - 2 {
+			arena.New(n)
+		}
+		if arena.Bytes() != held {
+			t.Errorf("Backward has not given back the activations: the arena grew from %d to %d bytes", held, arena.Bytes())
 		}
 	}
 }

@@ -11,7 +11,9 @@ type Var struct {
 
 	needsGrad bool
 	param     bool
-	result    bool  // made by an operation of a tape
+	kept      bool  // a backward reads Value
+	done      bool  // see Tape.Done
+	shape     []int // of the result of an operation, whose Value may be gone; nil for others
 	loan      *loan // nil unless Grad is lent by the arena of a tape
 }
 
@@ -30,6 +32,14 @@ func NewConst(value *tensor.Tensor) *Var { return &Var{Value: value} }
 
 // NewInput makes a Var whose gradient is wanted although no operation produced it.
 func NewInput(value *tensor.Tensor) *Var { return &Var{Value: value, needsGrad: true} }
+
+// Shape is the Value's shape, which outlives it; it must not be modified.
+func (v *Var) Shape() []int {
+	if v.shape != nil {
+		return v.shape
+	}
+	return v.Value.Shape()
+}
 
 // NeedsGrad says whether gradients reach the Var.
 func (v *Var) NeedsGrad() bool { return v.needsGrad }

@@ -7,6 +7,7 @@ func (t *Tape) WeightNorm(v, g *Var) *Var {
 	w := t.output(v.Value.Shape(), v, g)
 	norm := t.arena.New(v.Value.Rows())
 	tensor.WeightNormForward(w.Value, norm, v.Value, g.Value)
+	t.keeps(w, v, g)
 	t.undoes(w, func(dw *tensor.Tensor) {
 		// w[k] = g[k]·v[k]/norm[k]
 		dv, dg := t.sum(v), t.sum(g)
