@@ -17,6 +17,7 @@ func (t *Tape) BatchNorm(x, w, b *Var, runningMean, runningVar *tensor.Tensor, e
 		runningMean.Data()[c] += momentum * (m - runningMean.Data()[c])
 		runningVar.Data()[c] += momentum * (variance*unbiased - runningVar.Data()[c])
 	}
+	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = (x − mean)·rstd·w + b
 		dw, db := t.sum(w), t.sum(b)

@@ -120,6 +120,15 @@ func (c ViTConfig) Validate() error {
 	return nil
 }
 
+// NumParams is how many elements the parameters of such a model have.
+func (c ViTConfig) NumParams() int {
+	c = c.withDefaults()
+	d, hidden, grid := c.Dim, c.hidden(), c.ImageSize/c.PatchSize
+	embed := d*(channels*c.PatchSize*c.PatchSize+1) + d + (grid*grid+1)*d
+	block := 2*2*d + (3*d+1)*d + 2*d + (d+1)*d + (d+1)*hidden + (hidden+1)*d
+	return embed + c.Depth*block + 2*d
+}
+
 func (c ViTConfig) withDefaults() ViTConfig {
 	if c.MLPRatio == 0 {
 		c.MLPRatio = 4

@@ -128,6 +128,9 @@ func (s *paramStates) fits(states []ParamState) error {
 			if t.Name != want.Name {
 				return fmt.Errorf("optimizer state of %s has a tensor %q, want %q: is it of another optimizer?", from.Name, t.Name, want.Name)
 			}
+			if t.Value == nil {
+				return fmt.Errorf("optimizer state of %s has no %s", from.Name, t.Name)
+			}
 			if !tensor.SameShape(t.Value, want.Value) {
 				return fmt.Errorf("optimizer state %s of %s has shape %v, want %v", t.Name, from.Name, t.Value.Shape(), want.Value.Shape())
 			}
