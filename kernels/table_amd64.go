@@ -2,6 +2,9 @@ package kernels
 
 import (
 	"golang.org/x/sys/cpu"
+
+	"github.com/godino-ml/godino/kernels/avx2"
+	"github.com/godino-ml/godino/kernels/avx512"
 )
 
 // nativeTables is the one place where a CPU's features choose kernels: each table starts from the one before and overrides its lines.
@@ -14,13 +17,63 @@ func nativeTables() []*Table {
 	t.Name = "avx2"
 	t.AttentionForward, t.AttentionBackward, t.AttentionWeights = attentionAVX2.Forward, attentionAVX2.Backward, attentionAVX2.Weights
 	t.Gemm = gemmAVX2
+	avx2Rows.override(&t)
 	tables = append(tables, &t)
-	if !(cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL) {
+	if !(cpu.X86.HasBMI2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL) {
 		return tables
 	}
 	z := t
 	z.Name = "avx512"
 	z.AttentionForward, z.AttentionBackward, z.AttentionWeights = attentionAVX512.Forward, attentionAVX512.Backward, attentionAVX512.Weights
 	z.Gemm = gemmAVX512
+	avx512Rows.override(&z)
 	return append(tables, &z)
+}
+
+var avx2Rows = rowAssembly{
+	add:                      avx2.Add,
+	addScaled:                avx2.AddScaled,
+	scaleShift:               avx2.ScaleShift,
+	dot:                      avx2.Dot,
+	sum:                      avx2.Sum,
+	sumSquares:               avx2.SumSquares,
+	max:                      avx2.Max,
+	expShift:                 avx2.ExpShift,
+	sumExp:                   avx2.SumExp,
+	softmaxBackward:          avx2.SoftmaxBackward,
+	logSoftmaxBackward:       avx2.LogSoftmaxBackward,
+	geluForward:              avx2.GELUForward,
+	geluBackward:             avx2.GELUBackward,
+	layerNormForward:         avx2.LayerNormForward,
+	layerNormBackwardSums:    avx2.LayerNormBackwardSums,
+	layerNormBackward:        avx2.LayerNormBackward,
+	addProjected:             avx2.AddProjected,
+	adamW:                    avx2.AdamW,
+	ema:                      avx2.EMA,
+	softCrossEntropyForward:  avx2.SoftCrossEntropyForward,
+	softCrossEntropyBackward: avx2.SoftCrossEntropyBackward,
+}
+
+var avx512Rows = rowAssembly{
+	add:                      avx512.Add,
+	addScaled:                avx512.AddScaled,
+	scaleShift:               avx512.ScaleShift,
+	dot:                      avx512.Dot,
+	sum:                      avx512.Sum,
+	sumSquares:               avx512.SumSquares,
+	max:                      avx512.Max,
+	expShift:                 avx512.ExpShift,
+	sumExp:                   avx512.SumExp,
+	softmaxBackward:          avx512.SoftmaxBackward,
+	logSoftmaxBackward:       avx512.LogSoftmaxBackward,
+	geluForward:              avx512.GELUForward,
+	geluBackward:             avx512.GELUBackward,
+	layerNormForward:         avx512.LayerNormForward,
+	layerNormBackwardSums:    avx512.LayerNormBackwardSums,
+	layerNormBackward:        avx512.LayerNormBackward,
+	addProjected:             avx512.AddProjected,
+	adamW:                    avx512.AdamW,
+	ema:                      avx512.EMA,
+	softCrossEntropyForward:  avx512.SoftCrossEntropyForward,
+	softCrossEntropyBackward: avx512.SoftCrossEntropyBackward,
 }

@@ -1,42 +1,38 @@
 package main
 
-import (
-	"github.com/mmcloughlin/avo/attr"
-	"github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/operand"
-)
+import "github.com/mmcloughlin/avo/build"
 
-// add: y[i] += x[i].
+// add: sums of arrays, and the one with two factors that is the moving average.
 func add(c *build.Context, isa ISA) {
-	c.Function("Add")
-	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(y, x *float32, n int)")
-	c.Doc("Add computes y[i] += x[i] for i < n.")
-	y, x := c.Load(c.Param("y"), c.GP64()), c.Load(c.Param("x"), c.GP64())
-	n := c.Load(c.Param("n"), c.GP64())
-	v := isa.Vec(c)
-	c.Label("vectors")
-	c.CMPQ(n, operand.Imm(uint64(isa.Lanes())))
-	c.JL(operand.LabelRef("tail"))
-	c.VMOVUPS(operand.Mem{Base: y}, v)
-	c.VADDPS(operand.Mem{Base: x}, v, v)
-	c.VMOVUPS(v, operand.Mem{Base: y})
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), y)
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), x)
-	c.SUBQ(operand.Imm(uint64(isa.Lanes())), n)
-	c.JMP(operand.LabelRef("vectors"))
-	c.Label("tail")
-	c.TESTQ(n, n)
-	c.JE(operand.LabelRef("done"))
-	s := c.XMM()
-	c.VMOVSS(operand.Mem{Base: y}, s)
-	c.VADDSS(operand.Mem{Base: x}, s, s)
-	c.VMOVSS(s, operand.Mem{Base: y})
-	c.ADDQ(operand.Imm(4), y)
-	c.ADDQ(operand.Imm(4), x)
-	c.DECQ(n)
-	c.JMP(operand.LabelRef("tail"))
-	c.Label("done")
-	c.VZEROUPPER()
-	c.RET()
+	k := begin(c, isa, "Add", "func(y, x *float32, n int)", "y[i] += x[i]")
+	y, x := k.pointer("y"), k.pointer("x")
+	k.count()
+	k.each(4, func(l lane) {
+		v := l.load(y)
+		k.VADDPS(l.load(x), v, v)
+		l.store(v, y)
+	})
+	k.end()
+
+	k = begin(c, isa, "AddScaled", "func(y, x *float32, n int, a float32)", "y[i] += a·x[i]")
+	y, x = k.pointer("y"), k.pointer("x")
+	k.count()
+	a := k.scalar("a")
+	k.each(4, func(l lane) {
+		v := l.load(y)
+		k.VFMADD231PS(l.load(x), a, v)
+		l.store(v, y)
+	})
+	k.end()
+
+	k = begin(c, isa, "ScaleShift", "func(y, x *float32, n int, scale, shift float32)", "y[i] = scale·x[i] − shift")
+	y, x = k.pointer("y"), k.pointer("x")
+	k.count()
+	scale, shift := k.scalar("scale"), k.scalar("shift")
+	k.each(4, func(l lane) {
+		v := l.load(x)
+		k.VFMSUB213PS(shift, scale, v)
+		l.store(v, y)
+	})
+	k.end()
 }

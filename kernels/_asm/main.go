@@ -22,10 +22,19 @@ var operations = []struct {
 	name     string
 	generate func(c *build.Context, isa ISA)
 }{
+	{"adamw", adamw},
 	{"add", add},
 	{"attention", attention},
 	{"gemm", gemm},
 	{"peak", peak},
+	{"dot", dot},
+	{"ema", ema},
+	{"exp", exp},
+	{"gelu", gelu},
+	{"l2normalize", l2normalize},
+	{"layernorm", layernorm},
+	{"softcrossentropy", softcrossentropy},
+	{"softmax", softmax},
 }
 
 func main() {

@@ -2,5 +2,17 @@
 
 package avx2
 
-// Add computes y[i] += x[i] for i < n.
+// Add computes y[i] += x[i], i < n.
+//
+//go:noescape
 func Add(y *float32, x *float32, n int)
+
+// AddScaled computes y[i] += a·x[i], i < n.
+//
+//go:noescape
+func AddScaled(y *float32, x *float32, n int, a float32)
+
+// ScaleShift computes y[i] = scale·x[i] − shift, i < n.
+//
+//go:noescape
+func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)

@@ -3,34 +3,182 @@
 #include "textflag.h"
 
 // func Add(y *float32, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·Add(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
-vectors:
-	CMPQ    DX, $0x08
-	JL      tail
-	VMOVUPS (AX), Y0
-	VADDPS  (CX), Y0, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x20, AX
-	ADDQ    $0x20, CX
-	SUBQ    $0x08, DX
-	JMP     vectors
+unrolled1:
+	LEAQ    32(BX), SI
+	CMPQ    SI, DX
+	JG      single1
+	VMOVUPS (AX)(BX*4), Y0
+	VMOVUPS (CX)(BX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*4)
+	VMOVUPS 32(AX)(BX*4), Y0
+	VMOVUPS 32(CX)(BX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)(BX*4)
+	VMOVUPS 64(AX)(BX*4), Y0
+	VMOVUPS 64(CX)(BX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(AX)(BX*4)
+	VMOVUPS 96(AX)(BX*4), Y0
+	VMOVUPS 96(CX)(BX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     unrolled1
 
-tail:
-	TESTQ  DX, DX
-	JE     done
-	VMOVSS (AX), X0
-	VADDSS (CX), X0, X0
-	VMOVSS X0, (AX)
-	ADDQ   $0x04, AX
-	ADDQ   $0x04, CX
-	DECQ   DX
-	JMP    tail
+single1:
+	LEAQ    8(BX), SI
+	CMPQ    SI, DX
+	JG      tail1
+	VMOVUPS (AX)(BX*4), Y0
+	VMOVUPS (CX)(BX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     single1
 
-done:
+tail1:
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	JE           done1
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     numbers<>+0(SB), Y0, Y0
+	VMASKMOVPS   (AX)(BX*4), Y0, Y1
+	VMASKMOVPS   (CX)(BX*4), Y0, Y2
+	VADDPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
+DATA numbers<>+0(SB)/4, $0x00000000
+DATA numbers<>+4(SB)/4, $0x00000001
+DATA numbers<>+8(SB)/4, $0x00000002
+DATA numbers<>+12(SB)/4, $0x00000003
+DATA numbers<>+16(SB)/4, $0x00000004
+DATA numbers<>+20(SB)/4, $0x00000005
+DATA numbers<>+24(SB)/4, $0x00000006
+DATA numbers<>+28(SB)/4, $0x00000007
+GLOBL numbers<>(SB), RODATA|NOPTR, $32
+
+// func AddScaled(y *float32, x *float32, n int, a float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·AddScaled(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Y0
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ        32(BX), SI
+	CMPQ        SI, DX
+	JG          single1
+	VMOVUPS     (AX)(BX*4), Y1
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)(BX*4)
+	VMOVUPS     32(AX)(BX*4), Y1
+	VMOVUPS     32(CX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(AX)(BX*4)
+	VMOVUPS     64(AX)(BX*4), Y1
+	VMOVUPS     64(CX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 64(AX)(BX*4)
+	VMOVUPS     96(AX)(BX*4), Y1
+	VMOVUPS     96(CX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 96(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         unrolled1
+
+single1:
+	LEAQ        8(BX), SI
+	CMPQ        SI, DX
+	JG          tail1
+	VMOVUPS     (AX)(BX*4), Y1
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         single1
+
+tail1:
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	JE           done1
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     numbers<>+0(SB), Y1, Y1
+	VMASKMOVPS   (AX)(BX*4), Y1, Y2
+	VMASKMOVPS   (CX)(BX*4), Y1, Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMASKMOVPS   Y2, Y1, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
+// func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·ScaleShift(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS shift+28(FP), Y1
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ        32(BX), SI
+	CMPQ        SI, DX
+	JG          single1
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMSUB213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y2
+	VFMSUB213PS Y1, Y0, Y2
+	VMOVUPS     Y2, 32(AX)(BX*4)
+	VMOVUPS     64(CX)(BX*4), Y2
+	VFMSUB213PS Y1, Y0, Y2
+	VMOVUPS     Y2, 64(AX)(BX*4)
+	VMOVUPS     96(CX)(BX*4), Y2
+	VFMSUB213PS Y1, Y0, Y2
+	VMOVUPS     Y2, 96(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         unrolled1
+
+single1:
+	LEAQ        8(BX), SI
+	CMPQ        SI, DX
+	JG          tail1
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMSUB213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         single1
+
+tail1:
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	JE           done1
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     numbers<>+0(SB), Y2, Y2
+	VMASKMOVPS   (CX)(BX*4), Y2, Y3
+	VFMSUB213PS  Y1, Y0, Y3
+	VMASKMOVPS   Y3, Y2, (AX)(BX*4)
+
+done1:
 	VZEROUPPER
 	RET

@@ -3,34 +3,172 @@
 #include "textflag.h"
 
 // func Add(y *float32, x *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, BMI2
 TEXT ·Add(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
-vectors:
-	CMPQ    DX, $0x10
-	JL      tail
-	VMOVUPS (AX), Z0
-	VADDPS  (CX), Z0, Z0
-	VMOVUPS Z0, (AX)
-	ADDQ    $0x40, AX
-	ADDQ    $0x40, CX
-	SUBQ    $0x10, DX
-	JMP     vectors
+unrolled1:
+	LEAQ    64(BX), SI
+	CMPQ    SI, DX
+	JG      single1
+	VMOVUPS (AX)(BX*4), Z0
+	VMOVUPS (CX)(BX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(BX*4)
+	VMOVUPS 64(AX)(BX*4), Z0
+	VMOVUPS 64(CX)(BX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(AX)(BX*4)
+	VMOVUPS 128(AX)(BX*4), Z0
+	VMOVUPS 128(CX)(BX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 128(AX)(BX*4)
+	VMOVUPS 192(AX)(BX*4), Z0
+	VMOVUPS 192(CX)(BX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 192(AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     unrolled1
 
-tail:
-	TESTQ  DX, DX
-	JE     done
-	VMOVSS (AX), X0
-	VADDSS (CX), X0, X0
-	VMOVSS X0, (AX)
-	ADDQ   $0x04, AX
-	ADDQ   $0x04, CX
-	DECQ   DX
-	JMP    tail
+single1:
+	LEAQ    16(BX), SI
+	CMPQ    SI, DX
+	JG      tail1
+	VMOVUPS (AX)(BX*4), Z0
+	VMOVUPS (CX)(BX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     single1
 
-done:
+tail1:
+	MOVQ      DX, SI
+	SUBQ      BX, SI
+	JE        done1
+	MOVQ      $-1, DX
+	BZHIQ     SI, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
+// func AddScaled(y *float32, x *float32, n int, a float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·AddScaled(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Z0
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ        64(BX), SI
+	CMPQ        SI, DX
+	JG          single1
+	VMOVUPS     (AX)(BX*4), Z1
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)(BX*4)
+	VMOVUPS     64(AX)(BX*4), Z1
+	VMOVUPS     64(CX)(BX*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 64(AX)(BX*4)
+	VMOVUPS     128(AX)(BX*4), Z1
+	VMOVUPS     128(CX)(BX*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 128(AX)(BX*4)
+	VMOVUPS     192(AX)(BX*4), Z1
+	VMOVUPS     192(CX)(BX*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 192(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         unrolled1
+
+single1:
+	LEAQ        16(BX), SI
+	CMPQ        SI, DX
+	JG          tail1
+	VMOVUPS     (AX)(BX*4), Z1
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         single1
+
+tail1:
+	MOVQ        DX, SI
+	SUBQ        BX, SI
+	JE          done1
+	MOVQ        $-1, DX
+	BZHIQ       SI, DX, DX
+	KMOVW       DX, K1
+	VMOVUPS.Z   (AX)(BX*4), K1, Z1
+	VMOVUPS.Z   (CX)(BX*4), K1, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K1, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
+// func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·ScaleShift(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ        64(BX), SI
+	CMPQ        SI, DX
+	JG          single1
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)(BX*4)
+	VMOVUPS     64(CX)(BX*4), Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, 64(AX)(BX*4)
+	VMOVUPS     128(CX)(BX*4), Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, 128(AX)(BX*4)
+	VMOVUPS     192(CX)(BX*4), Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, 192(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         unrolled1
+
+single1:
+	LEAQ        16(BX), SI
+	CMPQ        SI, DX
+	JG          tail1
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         single1
+
+tail1:
+	MOVQ        DX, SI
+	SUBQ        BX, SI
+	JE          done1
+	MOVQ        $-1, DX
+	BZHIQ       SI, DX, DX
+	KMOVW       DX, K1
+	VMOVUPS.Z   (CX)(BX*4), K1, Z2
+	VFMSUB213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (AX)(BX*4)
+
+done1:
 	VZEROUPPER
 	RET

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// exp: the exponential function of shifted elements.
+func exp(c *build.Context, isa ISA) {
+	k := begin(c, isa, "ExpShift", "func(y, x *float32, n int, scale, shift float32) float32", "y[i] = exp(scale·x[i] − shift) and Σ y[i]")
+	y, x := k.pointer("y"), k.pointer("x")
+	k.count()
+	scale, shift := k.scalar("scale"), k.scalar("shift")
+	bounds := k.expBounds()
+	acc := k.zeros(1)
+	k.each(1, func(l lane) {
+		v := l.load(x)
+		k.VFMSUB213PS(shift, scale, v)
+		v = k.exp(v, bounds)
+		l.store(v, y)
+		l.zeroRest(v)
+		k.VADDPS(v, acc[0], acc[0])
+	})
+	k.end(k.fold(k.VADDPS, acc))
+
+	k = begin(c, isa, "SumExp", "func(x *float32, n int, scale, shift float32) float32", "Σ exp(scale·x[i] − shift)")
+	x = k.pointer("x")
+	k.count()
+	scale, shift = k.scalar("scale"), k.scalar("shift")
+	bounds = k.expBounds()
+	acc = k.zeros(1)
+	k.each(1, func(l lane) {
+		v := l.load(x)
+		k.VFMSUB213PS(shift, scale, v)
+		v = k.exp(v, bounds)
+		l.zeroRest(v)
+		k.VADDPS(v, acc[0], acc[0])
+	})
+	k.end(k.fold(k.VADDPS, acc))
+}
+
+// expPolynomial approximates (exp(r) − 1 − r)/r² for |r| ≤ log(2)/2 so that the relative error of exp is at most 3.1e-9: a minimax fit by
+// Lawson's iteration (1961), ascending powers.
+var expPolynomial = []float64{0.49999993412062965, 0.166665201019503, 0.04166839428428625, 0.008368781058088215, 0.0013814465169880244}
+
+const (
+	log2e = 1.44269504088896340736
+	ln2   = 0.69314718055994530942
+	ln2Hi = float64(float32(ln2))
+	ln2Lo = ln2 - ln2Hi
+)
+
+// expBounds are the registers of the arguments beyond which exp is 0 and +Inf.
+func (k *kernel) expBounds() [2]reg.VecVirtual { return [2]reg.VecVirtual{k.value(-104), k.value(89)} }
+
+// exp replaces t by exp(t), for all t; NaN gives NaN.
+func (k *kernel) exp(t reg.VecVirtual, bounds [2]reg.VecVirtual) reg.VecVirtual {
+	// Of two operands of which one is NaN, these return the one written first here.
+	k.VMAXPS(t, bounds[0], t)
+	k.VMINPS(t, bounds[1], t)
+	return k.expOfSum(t, nil)
+}
+
+// expOfSum replaces t by exp(t + rest()) for t in [−106, 89] (or NaN) and a rest of at most a few ulp of t.
+func (k *kernel) expOfSum(t reg.VecVirtual, addRest func(r reg.VecVirtual)) reg.VecVirtual {
+	// exp(t) = 2^e · exp(r), e the integer nearest t/ln 2: Cody, Waite 1980.
+	e := k.vec()
+	k.VMULPS(k.constant(log2e), t, e)
+	k.roundToInteger(e)
+	r := t
+	k.VFNMADD231PS(k.constant(ln2Hi), e, r)
+	k.VFNMADD231PS(k.constant(ln2Lo), e, r)
+	if addRest != nil {
+		addRest(r)
+	}
+	p := k.polynomial(r, append([]float64{1, 1}, expPolynomial...))
+	k.scaleByPower(p, e)
+	return p
+}
+
+// polynomial is Σ c[i]·x^i by Horner's rule.
+func (k *kernel) polynomial(x reg.VecVirtual, c []float64) reg.VecVirtual {
+	p := k.value(c[len(c)-1])
+	for i := len(c) - 2; i >= 0; i-- {
+		k.VFMADD213PS(k.constant(c[i]), x, p)
+	}
+	return p
+}
+
+func (k *kernel) roundToInteger(v reg.VecVirtual) {
+	const nearestQuiet = 8
+	if k.isa == AVX512 {
+		k.VRNDSCALEPS(operand.Imm(nearestQuiet), v, v)
+	} else {
+		k.VROUNDPS(operand.Imm(nearestQuiet), v, v)
+	}
+}
+
+// scaleByPower multiplies p by 2^e for an integer e in [−152, 129].
+func (k *kernel) scaleByPower(p, e reg.VecVirtual) {
+	if k.isa == AVX512 {
+		k.VSCALEFPS(e, p, p)
+		return
+	}
+	// In two halves, because 2^e itself may be no normal float32. Only the second product rounds.
+	half := k.vec()
+	k.VCVTPS2DQ(e, e)
+	k.VPSRAD(operand.Imm(1), e, half)
+	k.VPSUBD(half, e, e)
+	for _, h := range []reg.VecVirtual{half, e} {
+		k.VPADDD(k.constantBits(127), h, h)
+		k.VPSLLD(operand.Imm(23), h, h)
+		k.VMULPS(h, p, p)
+	}
+}

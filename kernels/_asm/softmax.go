@@ -1,0 +1,56 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+)
+
+// softmax: the passes over a row other than exp itself.
+func softmax(c *build.Context, isa ISA) {
+	k := begin(c, isa, "Max", "func(x *float32, n int) float32", "the largest x[i], −Inf if there is none, passing over NaN")
+	x := k.pointer("x")
+	k.count()
+	acc := k.zeros(4)
+	for _, a := range acc {
+		k.VMOVUPS(k.constant(math.Inf(-1)), a)
+	}
+	k.each(4, func(l lane) {
+		v, a := l.load(x), acc[l.acc]
+		switch {
+		case l.mask == nil:
+			k.VMAXPS(a, v, a) // of a number and NaN, the operand written first
+		case isa == AVX512:
+			k.VMAXPS(a, v, l.mask, a)
+		default:
+			k.VBLENDVPS(l.mask, v, a, v)
+			k.VMAXPS(a, v, a)
+		}
+	})
+	k.end(k.fold(k.VMAXPS, acc))
+
+	k = begin(c, isa, "SoftmaxBackward", "func(dx, dy, y *float32, n int, d float32)", "dx[i] += y[i]·(dy[i] − d)")
+	dx, dy, y := k.pointer("dx"), k.pointer("dy"), k.pointer("y")
+	k.count()
+	d := k.scalar("d")
+	k.each(2, func(l lane) {
+		v, g := l.load(dy), l.load(dx)
+		k.VSUBPS(d, v, v)
+		k.VFMADD231PS(l.load(y), v, g)
+		l.store(g, dx)
+	})
+	k.end()
+
+	k = begin(c, isa, "LogSoftmaxBackward", "func(dx, dy, y *float32, n int, s float32)", "dx[i] += dy[i] − exp(y[i])·s")
+	dx, dy, y = k.pointer("dx"), k.pointer("dy"), k.pointer("y")
+	k.count()
+	s, bounds := k.scalar("s"), k.expBounds()
+	k.each(1, func(l lane) {
+		e := k.exp(l.load(y), bounds)
+		v := l.load(dy)
+		k.VFNMADD231PS(e, s, v)
+		k.VADDPS(l.load(dx), v, v)
+		l.store(v, dx)
+	})
+	k.end()
+}

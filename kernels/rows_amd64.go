@@ -1,0 +1,201 @@
+package kernels
+
+import "math"
+
+// rowAssembly is one instruction set's assembly of the row-wise and elementwise operations. Its functions take pointers to n elements, n > 0.
+type rowAssembly struct {
+	add                      func(y, x *float32, n int)
+	addScaled                func(y, x *float32, n int, a float32)
+	scaleShift               func(y, x *float32, n int, scale, shift float32)
+	dot                      func(x, y *float32, n int) float32
+	sum                      func(x *float32, n int) float32
+	sumSquares               func(x *float32, n int, shift float32) float32
+	max                      func(x *float32, n int) float32
+	expShift                 func(y, x *float32, n int, scale, shift float32) float32
+	sumExp                   func(x *float32, n int, scale, shift float32) float32
+	softmaxBackward          func(dx, dy, y *float32, n int, d float32)
+	logSoftmaxBackward       func(dx, dy, y *float32, n int, s float32)
+	geluForward              func(y, x *float32, n int)
+	geluBackward             func(dx, dy, x *float32, n int)
+	layerNormForward         func(y, x, weight, bias *float32, n int, mean, rstd float32)
+	layerNormBackwardSums    func(dweight, dbias, dy, x, weight *float32, n int, mean, rstd float32) (g, gx float32)
+	layerNormBackward        func(dx, dy, x, weight *float32, n int, mean, rstd, g, gx float32)
+	addProjected             func(dx, dy, y *float32, n int, a, b float32)
+	adamW                    func(p, m, v, g *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)
+	ema                      func(t, s *float32, n int, momentum, rest float32)
+	softCrossEntropyForward  func(logits, target *float32, n int, scale, logSumExp float32) float32
+	softCrossEntropyBackward func(dlogits, logits, target *float32, n int, scale, logSumExp, targetSum, w float32)
+}
+
+// segment is the most elements that one call of assembly gets. Assembly cannot be preempted: a stop of the garbage collector waits for it, here
+// some 20 µs. It also bounds the length of a float32 sum; the sums of segments are added in float64.
+const segment = 16384
+
+// at is the address of x[from], with room for n elements from there.
+func at(x []float32, from, n int) *float32 {
+	_ = x[from+n-1]
+	return &x[from]
+}
+
+// segments calls f for every segment of n elements.
+func segments(n int, f func(from, n int)) {
+	for from := 0; from < n; from += segment {
+		f(from, min(segment, n-from))
+	}
+}
+
+// sumSegments adds what f gives for every segment of n elements.
+func sumSegments(n int, f func(from, n int) float32) float64 {
+	var s float64
+	for from := 0; from < n; from += segment {
+		s += float64(f(from, min(segment, n-from)))
+	}
+	return s
+}
+
+// override sets the lines of t to the assembly a.
+func (a *rowAssembly) override(t *Table) {
+	t.Add = func(y, x []float32) {
+		segments(len(y), func(i, n int) { a.add(at(y, i, n), at(x, i, n), n) })
+	}
+	t.AddScaled = func(y, x []float32, s float32) {
+		segments(len(y), func(i, n int) { a.addScaled(at(y, i, n), at(x, i, n), n, s) })
+	}
+	t.Scale = func(y []float32, s float32) { a.scaleTo(y, y, s) }
+	t.Dot = func(x, y []float32) float32 { return float32(a.dotOf(x, y)) }
+	t.Sum = func(x []float32) float32 { return float32(a.sumOf(x)) }
+	t.SumSquares = func(x []float32) float32 { return float32(a.sumSquaresOf(x, 0)) }
+	t.ExpShift = func(y, x []float32, scale, shift float32) {
+		segments(len(x), func(i, n int) { a.expShift(at(y, i, n), at(x, i, n), n, scale, shift) })
+	}
+	t.LogSumExp = a.logSumExp
+	t.SoftmaxForward = a.softmax
+	t.SoftmaxBackward = func(dx, dy, y []float32) {
+		d := float32(a.dotOf(dy, y))
+		segments(len(y), func(i, n int) { a.softmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, d) })
+	}
+	t.LogSoftmaxForward = func(y, x []float32, scale float32) float32 {
+		lse := a.logSumExp(x, scale)
+		segments(len(x), func(i, n int) { a.scaleShift(at(y, i, n), at(x, i, n), n, scale, lse) })
+		return lse
+	}
+	t.LogSoftmaxBackward = func(dx, dy, y []float32) {
+		s := float32(a.sumOf(dy))
+		segments(len(y), func(i, n int) { a.logSoftmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, s) })
+	}
+	t.GELUForward = func(y, x []float32) {
+		segments(len(x), func(i, n int) { a.geluForward(at(y, i, n), at(x, i, n), n) })
+	}
+	t.GELUBackward = func(dx, dy, x []float32) {
+		segments(len(x), func(i, n int) { a.geluBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), n) })
+	}
+	t.LayerNormForward = a.layerNorm
+	t.LayerNormBackward = a.layerNormUndo
+	t.L2NormalizeForward = func(y, x []float32, eps float32) float32 {
+		norm := float32(math.Sqrt(a.sumSquaresOf(x, 0)))
+		a.scaleTo(y, x, 1/max(norm, eps))
+		return norm
+	}
+	t.L2NormalizeBackward = func(dx, dy, y []float32, norm float32) {
+		a.project(dx, dy, y, 1/norm, float32(a.dotOf(dy, y)))
+	}
+	t.WeightNormForward = func(w, v []float32, g float32) float32 {
+		norm := float32(math.Sqrt(a.sumSquaresOf(v, 0)))
+		a.scaleTo(w, v, g/norm)
+		return norm
+	}
+	t.WeightNormBackward = func(dv, dw, v []float32, g, norm float32) float32 {
+		dg := float32(a.dotOf(dw, v)) / norm
+		if len(dv) > 0 {
+			a.project(dv, dw, v, g/norm, dg/norm)
+		}
+		return dg
+	}
+	t.AdamW = func(p, m, v, g []float32, c AdamWCoefficients) {
+		segments(len(p), func(i, n int) {
+			a.adamW(at(p, i, n), at(m, i, n), at(v, i, n), at(g, i, n), n,
+				c.Decay, c.Beta1, 1-c.Beta1, c.Beta2, 1-c.Beta2, c.StepSize, c.InvSqrtBias, c.Eps, c.GradScale)
+		})
+	}
+	t.EMA = func(t, s []float32, momentum float32) {
+		segments(len(t), func(i, n int) { a.ema(at(t, i, n), at(s, i, n), n, momentum, 1-momentum) })
+	}
+	t.SoftCrossEntropyForward = func(logits, target []float32, scale, lse float32) float32 {
+		return float32(-sumSegments(len(logits), func(i, n int) float32 {
+			return a.softCrossEntropyForward(at(logits, i, n), at(target, i, n), n, scale, lse)
+		}))
+	}
+	t.SoftCrossEntropyBackward = func(dlogits, logits, target []float32, scale, lse, targetSum, w float32) {
+		segments(len(logits), func(i, n int) {
+			a.softCrossEntropyBackward(at(dlogits, i, n), at(logits, i, n), at(target, i, n), n, scale, lse, targetSum, w)
+		})
+	}
+}
+
+func (a *rowAssembly) dotOf(x, y []float32) float64 {
+	return sumSegments(len(x), func(i, n int) float32 { return a.dot(at(x, i, n), at(y, i, n), n) })
+}
+
+func (a *rowAssembly) sumOf(x []float32) float64 {
+	return sumSegments(len(x), func(i, n int) float32 { return a.sum(at(x, i, n), n) })
+}
+
+// sumSquaresOf is Σ (x[i] − shift)².
+func (a *rowAssembly) sumSquaresOf(x []float32, shift float32) float64 {
+	return sumSegments(len(x), func(i, n int) float32 { return a.sumSquares(at(x, i, n), n, shift) })
+}
+
+// scaleTo computes y[i] = s·x[i].
+func (a *rowAssembly) scaleTo(y, x []float32, s float32) {
+	segments(len(x), func(i, n int) { a.scaleShift(at(y, i, n), at(x, i, n), n, s, 0) })
+}
+
+// project computes dx[i] += p·(dy[i] − q·y[i]).
+func (a *rowAssembly) project(dx, dy, y []float32, p, q float32) {
+	segments(len(y), func(i, n int) { a.addProjected(at(dx, i, n), at(dy, i, n), at(y, i, n), n, p, q) })
+}
+
+// maxOf is the largest x[i].
+func (a *rowAssembly) maxOf(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	segments(len(x), func(i, n int) { m = max(m, a.max(at(x, i, n), n)) })
+	return m
+}
+
+func (a *rowAssembly) logSumExp(x []float32, scale float32) float32 {
+	shift := scale * a.maxOf(x)
+	s := sumSegments(len(x), func(i, n int) float32 { return a.sumExp(at(x, i, n), n, scale, shift) })
+	return shift + float32(math.Log(s))
+}
+
+func (a *rowAssembly) softmax(y, x []float32, scale float32) (lse float32) {
+	shift := scale * a.maxOf(x)
+	s := sumSegments(len(x), func(i, n int) float32 { return a.expShift(at(y, i, n), at(x, i, n), n, scale, shift) })
+	a.scaleTo(y[:len(x)], y[:len(x)], float32(1/s))
+	return shift + float32(math.Log(s))
+}
+
+func (a *rowAssembly) layerNorm(y, x, weight, bias []float32, eps float32) (mean, rstd float32) {
+	count := float64(len(x))
+	mean = float32(a.sumOf(x) / count)
+	rstd = float32(1 / math.Sqrt(a.sumSquaresOf(x, mean)/count+float64(eps)))
+	segments(len(x), func(i, n int) {
+		a.layerNormForward(at(y, i, n), at(x, i, n), at(weight, i, n), at(bias, i, n), n, mean, rstd)
+	})
+	return mean, rstd
+}
+
+func (a *rowAssembly) layerNormUndo(dx, dweight, dbias, dy, x, weight []float32, mean, rstd float32) {
+	var g, gx float64
+	segments(len(x), func(i, n int) {
+		s, sx := a.layerNormBackwardSums(at(dweight, i, n), at(dbias, i, n), at(dy, i, n), at(x, i, n), at(weight, i, n), n, mean, rstd)
+		g, gx = g+float64(s), gx+float64(sx)
+	})
+	if len(dx) == 0 {
+		return
+	}
+	g, gx = g/float64(len(x)), gx/float64(len(x))
+	segments(len(x), func(i, n int) {
+		a.layerNormBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), at(weight, i, n), n, mean, rstd, float32(g), float32(gx))
+	})
+}
