@@ -47,6 +47,12 @@ func operations() []operation {
 		{"LayerNorm", [][]int{{2, 3, 19}, {19}, {19}},
 			func(t *Tape, xs []*Var) *Var { return t.LayerNorm(xs[0], xs[1], xs[2], 1e-6) },
 			func(xs [][]float64) []float64 { return refLayerNorm(xs[0], xs[1], xs[2], 1e-6) }},
+		{"BatchNorm", [][]int{{6, 5}, {5}, {5}},
+			func(t *Tape, xs []*Var) *Var {
+				dev := t.Arena().Device()
+				return t.BatchNorm(xs[0], xs[1], xs[2], tensor.New(dev, 5), tensor.New(dev, 5), 1e-5, 0.1)
+			},
+			func(xs [][]float64) []float64 { return refBatchNorm(xs[0], xs[1], xs[2], 1e-5) }},
 		{"L2Normalize", [][]int{{4, 19}},
 			func(t *Tape, xs []*Var) *Var { return t.L2Normalize(xs[0], 1e-12) },
 			func(xs [][]float64) []float64 { return refRows(xs[0], 19, refL2Normalize) }},
