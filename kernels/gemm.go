@@ -36,6 +36,10 @@ type GemmKernel struct {
 // gemmSlack is what packing may write beyond its end, and what aligning to a cache line may cost, in elements.
 const gemmSlack = 16
 
+// gemmPackDepth columns of a panel of B are transposed at a time, so that the part of the panel that is written, in several rounds, stays in
+// the first-level cache.
+const gemmPackDepth = 128
+
 // GemmWork is how many float32 of scratch memory GemmSerial needs for a product of that size.
 func (t *Table) GemmWork(m, n, k int) int {
 	if m <= 0 || n <= 0 || k <= 0 {
@@ -94,7 +98,9 @@ func (t *Table) GemmAdd(transA, transB bool, m, n, k int, alpha float32, a []flo
 				for j := 0; j < nc; j += g.NR {
 					w := min(g.NR, nc-j)
 					if transB {
-						g.PackColumns(&packedB[j*kc], &b[(jc+j)*ldb+pc], ldb, kc, w, g.NR)
+						for p := 0; p < kc; p += gemmPackDepth {
+							g.PackColumns(&packedB[j*kc+p*g.NR], &b[(jc+j)*ldb+pc+p], ldb, min(gemmPackDepth, kc-p), w, g.NR)
+						}
 					} else {
 						g.PackRows(&packedB[j*kc], &b[pc*ldb+jc+j], ldb, kc, w, g.NR)
 					}
@@ -208,13 +214,17 @@ func (t *Table) planGemm(m, n, k int) gemmPlan {
 	return p
 }
 
-// blocks are MC and NC: a packed block of A fills half of the second-level cache, one of B an eighth of the last.
+// blocks are MC and NC: a packed block of A fills half of the second-level cache, one of B an eighth of the last. A call of Panel, which the
+// garbage collector has to wait for, is kept below gemmCallFLOP.
 func (g *GemmKernel) blocks() (mc, nc int) {
 	c := caches()
-	mc = min(max(c.l2/2/(4*g.KC)/g.MR, 4), 64) * g.MR
-	nc = min(max(c.l3/8/(4*g.KC)/g.NR, 8), 64) * g.NR
-	return mc, nc
+	mc = min(c.l2/2/(4*g.KC), gemmCallFLOP/(2*g.NR*g.KC))
+	nc = c.l3 / 8 / (4 * g.KC)
+	return max(mc/g.MR, 4) * g.MR, min(max(nc/g.NR, 8), 64) * g.NR
 }
+
+// gemmCallFLOP take well below 100 µs.
+const gemmCallFLOP = 8 << 20
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 

@@ -17,7 +17,7 @@ var (
 		PeakFLOP:    12 * 8 * 2,
 	}
 	gemmAVX512 = GemmKernel{
-		MR: 14, NR: 32, KC: 192,
+		MR: 14, NR: 32, KC: 384,
 		Direct:      true,
 		Panel:       avx512.GemmPanel,
 		PackRows:    avx512.GemmPackRows,

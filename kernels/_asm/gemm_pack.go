@@ -58,6 +58,12 @@ func gemmPackRows(c *build.Context, isa ISA) {
 		for j := range vectors {
 			c.VMOVUPS(vec(isa, j), Mem{Base: dst, Disp: j * isa.Bytes})
 		}
+		if vectors == 2 {
+			// The same rows of the next panel of B: they are a stride apart, which no CPU foresees.
+			for j := 0; j < 2*isa.Bytes; j += 64 {
+				c.PREFETCHT1(Mem{Base: src, Disp: 2*isa.Bytes + j})
+			}
+		}
 		c.ADDQ(ld, src)
 		c.LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst)
 		c.DECQ(k)
@@ -79,7 +85,7 @@ func gemmPackColumns(c *build.Context, isa ISA) {
 	c.Doc("GemmPackColumns copies k columns of n <= width elements: dst[p·width+j] = src[j·ld+p]; what is at n <= j < width is undefined.",
 		"It may write up to 7 elements beyond the last column.")
 	row := []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.RSI, reg.RDI}
-	p, dst, width, k, group := reg.RAX, reg.RCX, reg.RDX, reg.RBX, reg.R15
+	p, dst, width, k, group, ahead := reg.RAX, reg.RCX, reg.RDX, reg.RBX, reg.R15, reg.R14
 	c.Load(c.Param("n"), group)
 	c.DECQ(group)
 	c.ANDQ(I8(-8), group) // the first row of the last eight
@@ -105,28 +111,48 @@ func gemmPackColumns(c *build.Context, isa ISA) {
 	c.LEAQ(Mem{Base: dst, Index: group, Scale: 4}, dst)
 	c.Load(c.Param("k"), k)
 	c.XORQ(p, p)
-	c.SUBQ(Imm(4), k)
-	c.JL(LabelRef("columns"))
-	c.Label("four")
+	// What is p in a row of this panel is ahead in the row of the next one, which it is time to fetch.
+	c.Load(c.Param("width"), ahead)
+	c.IMULQ(param(c, "ld"), ahead)
 	at := func(i int) Mem { return Mem{Base: row[i], Index: p, Scale: 4} }
 	y := func(i int) reg.VecPhysical { return vec(AVX2, i) }
-	for i := range 4 {
-		c.VMOVUPS(at(i), y(i).AsX())
-		c.VINSERTF128(Imm(1), at(i+4), y(i), y(i))
+	four := func() {
+		for i := range 4 {
+			c.VMOVUPS(at(i), y(i).AsX())
+			c.VINSERTF128(Imm(1), at(i+4), y(i), y(i))
+		}
+		c.VUNPCKLPS(y(1), y(0), y(4))
+		c.VUNPCKHPS(y(1), y(0), y(5))
+		c.VUNPCKLPS(y(3), y(2), y(6))
+		c.VUNPCKHPS(y(3), y(2), y(7))
+		c.VUNPCKLPD(y(6), y(4), y(0))
+		c.VUNPCKHPD(y(6), y(4), y(1))
+		c.VUNPCKLPD(y(7), y(5), y(2))
+		c.VUNPCKHPD(y(7), y(5), y(3))
+		for i := range 4 {
+			c.VMOVUPS(y(i), Mem{Base: dst})
+			c.ADDQ(width, dst)
+		}
+		c.ADDQ(Imm(4), p)
 	}
-	c.VUNPCKLPS(y(1), y(0), y(4))
-	c.VUNPCKHPS(y(1), y(0), y(5))
-	c.VUNPCKLPS(y(3), y(2), y(6))
-	c.VUNPCKHPS(y(3), y(2), y(7))
-	c.VUNPCKLPD(y(6), y(4), y(0))
-	c.VUNPCKHPD(y(6), y(4), y(1))
-	c.VUNPCKLPD(y(7), y(5), y(2))
-	c.VUNPCKHPD(y(7), y(5), y(3))
+	c.SUBQ(Imm(16), k)
+	c.JL(LabelRef("fours"))
+	c.Label("sixteen")
 	for i := range 4 {
-		c.VMOVUPS(y(i), Mem{Base: dst})
-		c.ADDQ(width, dst)
+		for r := 2 * i; r < 2*i+2; r++ {
+			c.PREFETCHT1(Mem{Base: row[r], Index: ahead, Scale: 4})
+		}
+		four()
 	}
-	c.ADDQ(Imm(4), p)
+	c.ADDQ(Imm(16), ahead)
+	c.CMPQ(p, k)
+	c.JLE(LabelRef("sixteen"))
+	c.Label("fours")
+	c.ADDQ(Imm(12), k)
+	c.CMPQ(p, k)
+	c.JG(LabelRef("columns"))
+	c.Label("four")
+	four()
 	c.CMPQ(p, k)
 	c.JLE(LabelRef("four"))
 	c.Label("columns")

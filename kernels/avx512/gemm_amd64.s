@@ -4653,7 +4653,7 @@ done:
 	RET
 
 // func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·GemmPackRows(SB), NOSPLIT, $0-48
 	MOVQ  dst+0(FP), DI
 	MOVQ  src+8(FP), SI
@@ -4682,23 +4682,25 @@ one:
 	JMP       one
 
 two:
-	TESTQ     AX, AX
-	JE        done
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z 64(SI), K2, Z1
-	VMOVUPS   Z0, (DI)
-	VMOVUPS   Z1, 64(DI)
-	ADDQ      BX, SI
-	LEAQ      (DI)(DX*4), DI
-	DECQ      AX
-	JMP       two
+	TESTQ      AX, AX
+	JE         done
+	VMOVUPS.Z  (SI), K1, Z0
+	VMOVUPS.Z  64(SI), K2, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	PREFETCHT1 128(SI)
+	PREFETCHT1 192(SI)
+	ADDQ       BX, SI
+	LEAQ       (DI)(DX*4), DI
+	DECQ       AX
+	JMP        two
 
 done:
 	VZEROUPPER
 	RET
 
 // func GemmPackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·GemmPackColumns(SB), NOSPLIT, $0-48
 	MOVQ n+32(FP), R15
 	DECQ R15
@@ -4746,8 +4748,128 @@ eight:
 	LEAQ    (CX)(R15*4), CX
 	MOVQ    k+24(FP), BX
 	XORQ    AX, AX
-	SUBQ    $0x04, BX
-	JL      columns
+	MOVQ    width+40(FP), R14
+	IMULQ   ld+16(FP), R14
+	SUBQ    $0x10, BX
+	JL      fours
+
+sixteen:
+	PREFETCHT1  (R8)(R14*4)
+	PREFETCHT1  (R9)(R14*4)
+	VMOVUPS     (R8)(AX*4), X0
+	VINSERTF128 $0x01, (R12)(AX*4), Y0, Y0
+	VMOVUPS     (R9)(AX*4), X1
+	VINSERTF128 $0x01, (R13)(AX*4), Y1, Y1
+	VMOVUPS     (R10)(AX*4), X2
+	VINSERTF128 $0x01, (SI)(AX*4), Y2, Y2
+	VMOVUPS     (R11)(AX*4), X3
+	VINSERTF128 $0x01, (DI)(AX*4), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	VMOVUPS     Y0, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        DX, CX
+	ADDQ        $0x04, AX
+	PREFETCHT1  (R10)(R14*4)
+	PREFETCHT1  (R11)(R14*4)
+	VMOVUPS     (R8)(AX*4), X0
+	VINSERTF128 $0x01, (R12)(AX*4), Y0, Y0
+	VMOVUPS     (R9)(AX*4), X1
+	VINSERTF128 $0x01, (R13)(AX*4), Y1, Y1
+	VMOVUPS     (R10)(AX*4), X2
+	VINSERTF128 $0x01, (SI)(AX*4), Y2, Y2
+	VMOVUPS     (R11)(AX*4), X3
+	VINSERTF128 $0x01, (DI)(AX*4), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	VMOVUPS     Y0, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        DX, CX
+	ADDQ        $0x04, AX
+	PREFETCHT1  (R12)(R14*4)
+	PREFETCHT1  (R13)(R14*4)
+	VMOVUPS     (R8)(AX*4), X0
+	VINSERTF128 $0x01, (R12)(AX*4), Y0, Y0
+	VMOVUPS     (R9)(AX*4), X1
+	VINSERTF128 $0x01, (R13)(AX*4), Y1, Y1
+	VMOVUPS     (R10)(AX*4), X2
+	VINSERTF128 $0x01, (SI)(AX*4), Y2, Y2
+	VMOVUPS     (R11)(AX*4), X3
+	VINSERTF128 $0x01, (DI)(AX*4), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	VMOVUPS     Y0, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        DX, CX
+	ADDQ        $0x04, AX
+	PREFETCHT1  (SI)(R14*4)
+	PREFETCHT1  (DI)(R14*4)
+	VMOVUPS     (R8)(AX*4), X0
+	VINSERTF128 $0x01, (R12)(AX*4), Y0, Y0
+	VMOVUPS     (R9)(AX*4), X1
+	VINSERTF128 $0x01, (R13)(AX*4), Y1, Y1
+	VMOVUPS     (R10)(AX*4), X2
+	VINSERTF128 $0x01, (SI)(AX*4), Y2, Y2
+	VMOVUPS     (R11)(AX*4), X3
+	VINSERTF128 $0x01, (DI)(AX*4), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	VMOVUPS     Y0, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        DX, CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        DX, CX
+	ADDQ        $0x04, AX
+	ADDQ        $0x10, R14
+	CMPQ        AX, BX
+	JLE         sixteen
+
+fours:
+	ADDQ $0x0c, BX
+	CMPQ AX, BX
+	JG   columns
 
 four:
 	VMOVUPS     (R8)(AX*4), X0
