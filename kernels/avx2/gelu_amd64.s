@@ -46,21 +46,23 @@ single1:
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y6, Y6
 	VMOVAPS      Y1, Y5
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Y4, Y5
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y4, Y5
 	VDIVPS       Y5, Y1, Y5
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Y7
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3e222223<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3d559761<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Y5, Y7
-	VMULPS       Y5, Y7, Y7
-	VMULPS       Y6, Y7, Y7
+	VMULPS       Y4, Y5, Y7
+	VMOVUPS      lanes_b70c201b<>+0(SB), Y8
+	VFMADD213PS  lanes_389978ca<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_ba207129<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y7, Y8
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y7, Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
 	VMAXPS       Y3, Y2, Y3
-	VFNMADD231PS Y4, Y7, Y3
+	VFNMADD231PS Y4, Y8, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          single1
@@ -101,21 +103,23 @@ tail1:
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y6, Y6
 	VMOVAPS      Y1, Y0
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Y5, Y0
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y5, Y0
 	VDIVPS       Y0, Y1, Y0
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Y1
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3e222223<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3d559761<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Y0, Y1
-	VMULPS       Y0, Y1, Y1
-	VMULPS       Y6, Y1, Y1
+	VMULPS       Y5, Y0, Y1
+	VMOVUPS      lanes_b70c201b<>+0(SB), Y7
+	VFMADD213PS  lanes_389978ca<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_ba207129<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y1, Y7
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y1, Y7
+	VMULPS       Y0, Y7, Y7
+	VMULPS       Y6, Y7, Y7
 	VMAXPS       Y4, Y2, Y4
-	VFNMADD231PS Y5, Y1, Y4
+	VFNMADD231PS Y5, Y7, Y4
 	VMASKMOVPS   Y4, Y3, (AX)(BX*4)
 
 done1:
@@ -252,105 +256,115 @@ DATA lanes_0000007f<>+24(SB)/4, $0x0000007f
 DATA lanes_0000007f<>+28(SB)/4, $0x0000007f
 GLOBL lanes_0000007f<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e851eb8<>+0(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+4(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+8(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+12(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+16(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+20(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+24(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+28(SB)/4, $0x3e851eb8
-GLOBL lanes_3e851eb8<>(SB), RODATA|NOPTR, $32
+DATA lanes_3ecccccd<>+0(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+4(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+8(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+12(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+16(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+20(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+24(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+28(SB)/4, $0x3ecccccd
+GLOBL lanes_3ecccccd<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3cf734cd<>+0(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+4(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+8(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+12(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+16(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+20(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+24(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+28(SB)/4, $0x3cf734cd
-GLOBL lanes_3cf734cd<>(SB), RODATA|NOPTR, $32
+DATA lanes_b70c201b<>+0(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+4(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+8(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+12(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+16(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+20(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+24(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+28(SB)/4, $0xb70c201b
+GLOBL lanes_b70c201b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_be1adcf3<>+0(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+4(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+8(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+12(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+16(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+20(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+24(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+28(SB)/4, $0xbe1adcf3
-GLOBL lanes_be1adcf3<>(SB), RODATA|NOPTR, $32
+DATA lanes_389978ca<>+0(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+4(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+8(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+12(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+16(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+20(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+24(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+28(SB)/4, $0x389978ca
+GLOBL lanes_389978ca<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e7e26bd<>+0(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+4(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+8(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+12(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+16(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+20(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+24(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+28(SB)/4, $0x3e7e26bd
-GLOBL lanes_3e7e26bd<>(SB), RODATA|NOPTR, $32
+DATA lanes_b956bbd0<>+0(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+4(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+8(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+12(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+16(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+20(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+24(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+28(SB)/4, $0xb956bbd0
+GLOBL lanes_b956bbd0<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_be16b4b1<>+0(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+4(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+8(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+12(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+16(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+20(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+24(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+28(SB)/4, $0xbe16b4b1
-GLOBL lanes_be16b4b1<>(SB), RODATA|NOPTR, $32
+DATA lanes_396bda5e<>+0(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+4(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+8(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+12(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+16(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+20(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+24(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+28(SB)/4, $0x396bda5e
+GLOBL lanes_396bda5e<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e222223<>+0(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+4(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+8(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+12(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+16(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+20(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+24(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+28(SB)/4, $0x3e222223
-GLOBL lanes_3e222223<>(SB), RODATA|NOPTR, $32
+DATA lanes_ba207129<>+0(SB)/4, $0xba207129
+DATA lanes_ba207129<>+4(SB)/4, $0xba207129
+DATA lanes_ba207129<>+8(SB)/4, $0xba207129
+DATA lanes_ba207129<>+12(SB)/4, $0xba207129
+DATA lanes_ba207129<>+16(SB)/4, $0xba207129
+DATA lanes_ba207129<>+20(SB)/4, $0xba207129
+DATA lanes_ba207129<>+24(SB)/4, $0xba207129
+DATA lanes_ba207129<>+28(SB)/4, $0xba207129
+GLOBL lanes_ba207129<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3d559761<>+0(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+4(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+8(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+12(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+16(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+20(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+24(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+28(SB)/4, $0x3d559761
-GLOBL lanes_3d559761<>(SB), RODATA|NOPTR, $32
+DATA lanes_3a1633a6<>+0(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+4(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+8(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+12(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+16(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+20(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+24(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+28(SB)/4, $0x3a1633a6
+GLOBL lanes_3a1633a6<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3dd26a72<>+0(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+4(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+8(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+12(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+16(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+20(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+24(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+28(SB)/4, $0x3dd26a72
-GLOBL lanes_3dd26a72<>(SB), RODATA|NOPTR, $32
+DATA lanes_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+4(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+8(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+12(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+16(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+20(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+24(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+28(SB)/4, $0x3bf4d83b
+GLOBL lanes_3bf4d83b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3dd30fd5<>+0(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+4(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+8(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+12(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+16(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+20(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+24(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+28(SB)/4, $0x3dd30fd5
-GLOBL lanes_3dd30fd5<>(SB), RODATA|NOPTR, $32
+DATA lanes_3c31d86c<>+0(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+4(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+8(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+12(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+16(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+20(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+24(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+28(SB)/4, $0x3c31d86c
+GLOBL lanes_3c31d86c<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3dd47e5c<>+0(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+4(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+8(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+12(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+16(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+20(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+24(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+28(SB)/4, $0x3dd47e5c
-GLOBL lanes_3dd47e5c<>(SB), RODATA|NOPTR, $32
+DATA lanes_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+4(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+8(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+12(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+16(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+20(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+24(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+28(SB)/4, $0xbe4bb7a6
+GLOBL lanes_be4bb7a6<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $32
 
 DATA numbers<>+0(SB)/4, $0x00000000
 DATA numbers<>+4(SB)/4, $0x00000001
@@ -407,22 +421,24 @@ single1:
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y5, Y5
 	VMOVAPS      Y1, Y4
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Y3, Y4
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y3, Y4
 	VDIVPS       Y4, Y1, Y4
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Y6
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3e222223<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3d559761<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Y4, Y6
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Y4, Y6
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y6, Y6
+	VMULPS       Y3, Y4, Y6
+	VMOVUPS      lanes_b70c201b<>+0(SB), Y7
+	VFMADD213PS  lanes_389978ca<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_ba207129<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y6, Y7
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y6, Y7
+	VMULPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
 	VMULPS       lanes_3ecc422a<>+0(SB), Y5, Y5
 	VMOVUPS      lanes_3f000000<>+0(SB), Y4
-	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
 	VFMADD231PS  Y3, Y5, Y4
 	VANDPS       lanes_80000000<>+0(SB), Y2, Y2
 	VXORPS       Y2, Y4, Y4
@@ -470,22 +486,24 @@ tail1:
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y5, Y5
 	VMOVAPS      Y1, Y0
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Y4, Y0
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y4, Y0
 	VDIVPS       Y0, Y1, Y0
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Y1
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3e222223<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3d559761<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Y0, Y1
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Y0, Y1
-	VMULPS       Y0, Y1, Y1
-	VMULPS       Y5, Y1, Y1
+	VMULPS       Y4, Y0, Y1
+	VMOVUPS      lanes_b70c201b<>+0(SB), Y6
+	VFMADD213PS  lanes_389978ca<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_ba207129<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y1, Y6
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y1, Y6
+	VMULPS       Y0, Y6, Y6
+	VMULPS       Y5, Y6, Y6
 	VMULPS       lanes_3ecc422a<>+0(SB), Y5, Y5
 	VMOVUPS      lanes_3f000000<>+0(SB), Y0
-	VSUBPS       Y1, Y0, Y0
+	VSUBPS       Y6, Y0, Y0
 	VFMADD231PS  Y4, Y5, Y0
 	VANDPS       lanes_80000000<>+0(SB), Y3, Y3
 	VXORPS       Y3, Y0, Y0
@@ -508,16 +526,6 @@ DATA lanes_3ecc422a<>+20(SB)/4, $0x3ecc422a
 DATA lanes_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA lanes_3ecc422a<>+28(SB)/4, $0x3ecc422a
 GLOBL lanes_3ecc422a<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $32
 
 DATA lanes_80000000<>+0(SB)/4, $0x80000000
 DATA lanes_80000000<>+4(SB)/4, $0x80000000

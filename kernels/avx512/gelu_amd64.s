@@ -38,21 +38,23 @@ single1:
 	VFMADD213PS  lanes_3f800000<>+0(SB), Z5, Z6
 	VSCALEFPS    Z7, Z6, Z6
 	VMOVAPS      Z1, Z5
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Z4, Z5
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z4, Z5
 	VDIVPS       Z5, Z1, Z5
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Z7
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3e222223<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3d559761<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Z5, Z7
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Z5, Z7
-	VMULPS       Z5, Z7, Z7
-	VMULPS       Z6, Z7, Z7
+	VMULPS       Z4, Z5, Z7
+	VMOVUPS      lanes_b70c201b<>+0(SB), Z8
+	VFMADD213PS  lanes_389978ca<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_ba207129<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z7, Z8
+	VFMADD213PS  lanes_3f000000<>+0(SB), Z7, Z8
+	VMULPS       Z5, Z8, Z8
+	VMULPS       Z6, Z8, Z8
 	VMAXPS       Z3, Z2, Z3
-	VFNMADD231PS Z4, Z7, Z3
+	VFNMADD231PS Z4, Z8, Z3
 	VMOVUPS      Z3, (AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          single1
@@ -85,21 +87,23 @@ tail1:
 	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z5
 	VSCALEFPS    Z6, Z5, Z5
 	VMOVAPS      Z1, Z0
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Z4, Z0
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z4, Z0
 	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Z1
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3e222223<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3d559761<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Z0, Z1
-	VMULPS       Z0, Z1, Z1
-	VMULPS       Z5, Z1, Z1
+	VMULPS       Z4, Z0, Z1
+	VMOVUPS      lanes_b70c201b<>+0(SB), Z6
+	VFMADD213PS  lanes_389978ca<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_ba207129<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z1, Z6
+	VFMADD213PS  lanes_3f000000<>+0(SB), Z1, Z6
+	VMULPS       Z0, Z6, Z6
+	VMULPS       Z5, Z6, Z6
 	VMAXPS       Z3, Z2, Z3
-	VFNMADD231PS Z4, Z1, Z3
+	VFNMADD231PS Z4, Z6, Z3
 	VMOVUPS      Z3, K1, (AX)(BX*4)
 
 done1:
@@ -322,185 +326,203 @@ DATA lanes_3efffffe<>+56(SB)/4, $0x3efffffe
 DATA lanes_3efffffe<>+60(SB)/4, $0x3efffffe
 GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3e851eb8<>+0(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+4(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+8(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+12(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+16(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+20(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+24(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+28(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+32(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+36(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+40(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+44(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+48(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+52(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+56(SB)/4, $0x3e851eb8
-DATA lanes_3e851eb8<>+60(SB)/4, $0x3e851eb8
-GLOBL lanes_3e851eb8<>(SB), RODATA|NOPTR, $64
+DATA lanes_3ecccccd<>+0(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+4(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+8(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+12(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+16(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+20(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+24(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+28(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+32(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+36(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+40(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+44(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+48(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+52(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+56(SB)/4, $0x3ecccccd
+DATA lanes_3ecccccd<>+60(SB)/4, $0x3ecccccd
+GLOBL lanes_3ecccccd<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3cf734cd<>+0(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+4(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+8(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+12(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+16(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+20(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+24(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+28(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+32(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+36(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+40(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+44(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+48(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+52(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+56(SB)/4, $0x3cf734cd
-DATA lanes_3cf734cd<>+60(SB)/4, $0x3cf734cd
-GLOBL lanes_3cf734cd<>(SB), RODATA|NOPTR, $64
+DATA lanes_b70c201b<>+0(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+4(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+8(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+12(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+16(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+20(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+24(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+28(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+32(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+36(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+40(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+44(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+48(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+52(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+56(SB)/4, $0xb70c201b
+DATA lanes_b70c201b<>+60(SB)/4, $0xb70c201b
+GLOBL lanes_b70c201b<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_be1adcf3<>+0(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+4(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+8(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+12(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+16(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+20(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+24(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+28(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+32(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+36(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+40(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+44(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+48(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+52(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+56(SB)/4, $0xbe1adcf3
-DATA lanes_be1adcf3<>+60(SB)/4, $0xbe1adcf3
-GLOBL lanes_be1adcf3<>(SB), RODATA|NOPTR, $64
+DATA lanes_389978ca<>+0(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+4(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+8(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+12(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+16(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+20(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+24(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+28(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+32(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+36(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+40(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+44(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+48(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+52(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+56(SB)/4, $0x389978ca
+DATA lanes_389978ca<>+60(SB)/4, $0x389978ca
+GLOBL lanes_389978ca<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3e7e26bd<>+0(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+4(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+8(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+12(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+16(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+20(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+24(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+28(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+32(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+36(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+40(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+44(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+48(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+52(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+56(SB)/4, $0x3e7e26bd
-DATA lanes_3e7e26bd<>+60(SB)/4, $0x3e7e26bd
-GLOBL lanes_3e7e26bd<>(SB), RODATA|NOPTR, $64
+DATA lanes_b956bbd0<>+0(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+4(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+8(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+12(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+16(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+20(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+24(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+28(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+32(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+36(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+40(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+44(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+48(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+52(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+56(SB)/4, $0xb956bbd0
+DATA lanes_b956bbd0<>+60(SB)/4, $0xb956bbd0
+GLOBL lanes_b956bbd0<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_be16b4b1<>+0(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+4(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+8(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+12(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+16(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+20(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+24(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+28(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+32(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+36(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+40(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+44(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+48(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+52(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+56(SB)/4, $0xbe16b4b1
-DATA lanes_be16b4b1<>+60(SB)/4, $0xbe16b4b1
-GLOBL lanes_be16b4b1<>(SB), RODATA|NOPTR, $64
+DATA lanes_396bda5e<>+0(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+4(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+8(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+12(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+16(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+20(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+24(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+28(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+32(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+36(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+40(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+44(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+48(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+52(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+56(SB)/4, $0x396bda5e
+DATA lanes_396bda5e<>+60(SB)/4, $0x396bda5e
+GLOBL lanes_396bda5e<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3e222223<>+0(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+4(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+8(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+12(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+16(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+20(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+24(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+28(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+32(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+36(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+40(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+44(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+48(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+52(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+56(SB)/4, $0x3e222223
-DATA lanes_3e222223<>+60(SB)/4, $0x3e222223
-GLOBL lanes_3e222223<>(SB), RODATA|NOPTR, $64
+DATA lanes_ba207129<>+0(SB)/4, $0xba207129
+DATA lanes_ba207129<>+4(SB)/4, $0xba207129
+DATA lanes_ba207129<>+8(SB)/4, $0xba207129
+DATA lanes_ba207129<>+12(SB)/4, $0xba207129
+DATA lanes_ba207129<>+16(SB)/4, $0xba207129
+DATA lanes_ba207129<>+20(SB)/4, $0xba207129
+DATA lanes_ba207129<>+24(SB)/4, $0xba207129
+DATA lanes_ba207129<>+28(SB)/4, $0xba207129
+DATA lanes_ba207129<>+32(SB)/4, $0xba207129
+DATA lanes_ba207129<>+36(SB)/4, $0xba207129
+DATA lanes_ba207129<>+40(SB)/4, $0xba207129
+DATA lanes_ba207129<>+44(SB)/4, $0xba207129
+DATA lanes_ba207129<>+48(SB)/4, $0xba207129
+DATA lanes_ba207129<>+52(SB)/4, $0xba207129
+DATA lanes_ba207129<>+56(SB)/4, $0xba207129
+DATA lanes_ba207129<>+60(SB)/4, $0xba207129
+GLOBL lanes_ba207129<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3d559761<>+0(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+4(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+8(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+12(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+16(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+20(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+24(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+28(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+32(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+36(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+40(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+44(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+48(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+52(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+56(SB)/4, $0x3d559761
-DATA lanes_3d559761<>+60(SB)/4, $0x3d559761
-GLOBL lanes_3d559761<>(SB), RODATA|NOPTR, $64
+DATA lanes_3a1633a6<>+0(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+4(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+8(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+12(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+16(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+20(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+24(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+28(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+32(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+36(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+40(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+44(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+48(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+52(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+56(SB)/4, $0x3a1633a6
+DATA lanes_3a1633a6<>+60(SB)/4, $0x3a1633a6
+GLOBL lanes_3a1633a6<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3dd26a72<>+0(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+4(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+8(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+12(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+16(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+20(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+24(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+28(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+32(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+36(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+40(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+44(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+48(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+52(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+56(SB)/4, $0x3dd26a72
-DATA lanes_3dd26a72<>+60(SB)/4, $0x3dd26a72
-GLOBL lanes_3dd26a72<>(SB), RODATA|NOPTR, $64
+DATA lanes_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+4(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+8(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+12(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+16(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+20(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+24(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+28(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+32(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+36(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+40(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+44(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+48(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+52(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+56(SB)/4, $0x3bf4d83b
+DATA lanes_3bf4d83b<>+60(SB)/4, $0x3bf4d83b
+GLOBL lanes_3bf4d83b<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3dd30fd5<>+0(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+4(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+8(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+12(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+16(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+20(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+24(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+28(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+32(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+36(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+40(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+44(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+48(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+52(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+56(SB)/4, $0x3dd30fd5
-DATA lanes_3dd30fd5<>+60(SB)/4, $0x3dd30fd5
-GLOBL lanes_3dd30fd5<>(SB), RODATA|NOPTR, $64
+DATA lanes_3c31d86c<>+0(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+4(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+8(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+12(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+16(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+20(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+24(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+28(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+32(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+36(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+40(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+44(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+48(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+52(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+56(SB)/4, $0x3c31d86c
+DATA lanes_3c31d86c<>+60(SB)/4, $0x3c31d86c
+GLOBL lanes_3c31d86c<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3dd47e5c<>+0(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+4(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+8(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+12(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+16(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+20(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+24(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+28(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+32(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+36(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+40(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+44(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+48(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+52(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+56(SB)/4, $0x3dd47e5c
-DATA lanes_3dd47e5c<>+60(SB)/4, $0x3dd47e5c
-GLOBL lanes_3dd47e5c<>(SB), RODATA|NOPTR, $64
+DATA lanes_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+4(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+8(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+12(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+16(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+20(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+24(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+28(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+32(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+36(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+40(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+44(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+48(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+52(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+56(SB)/4, $0xbe4bb7a6
+DATA lanes_be4bb7a6<>+60(SB)/4, $0xbe4bb7a6
+GLOBL lanes_be4bb7a6<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
+GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
 
 // func GELUBackward(dx *float32, dy *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -539,22 +561,24 @@ single1:
 	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z5
 	VSCALEFPS    Z6, Z5, Z5
 	VMOVAPS      Z1, Z4
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Z3, Z4
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z3, Z4
 	VDIVPS       Z4, Z1, Z4
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Z6
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3e222223<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3d559761<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Z4, Z6
-	VMULPS       Z4, Z6, Z6
-	VMULPS       Z5, Z6, Z6
+	VMULPS       Z3, Z4, Z6
+	VMOVUPS      lanes_b70c201b<>+0(SB), Z7
+	VFMADD213PS  lanes_389978ca<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_ba207129<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z6, Z7
+	VFMADD213PS  lanes_3f000000<>+0(SB), Z6, Z7
+	VMULPS       Z4, Z7, Z7
+	VMULPS       Z5, Z7, Z7
 	VMULPS       lanes_3ecc422a<>+0(SB), Z5, Z5
 	VMOVUPS      lanes_3f000000<>+0(SB), Z4
-	VSUBPS       Z6, Z4, Z4
+	VSUBPS       Z7, Z4, Z4
 	VFMADD231PS  Z3, Z5, Z4
 	VANDPS       lanes_80000000<>+0(SB), Z2, Z2
 	VXORPS       Z2, Z4, Z4
@@ -594,22 +618,24 @@ tail1:
 	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z4
 	VSCALEFPS    Z5, Z4, Z4
 	VMOVAPS      Z1, Z0
-	VFMADD231PS  lanes_3e851eb8<>+0(SB), Z3, Z0
+	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z3, Z0
 	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      lanes_3cf734cd<>+0(SB), Z1
-	VFMADD213PS  lanes_be1adcf3<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3e7e26bd<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_be16b4b1<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3e222223<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3d559761<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd26a72<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd30fd5<>+0(SB), Z0, Z1
-	VFMADD213PS  lanes_3dd47e5c<>+0(SB), Z0, Z1
-	VMULPS       Z0, Z1, Z1
-	VMULPS       Z4, Z1, Z1
+	VMULPS       Z3, Z0, Z1
+	VMOVUPS      lanes_b70c201b<>+0(SB), Z5
+	VFMADD213PS  lanes_389978ca<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_396bda5e<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_ba207129<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z1, Z5
+	VFMADD213PS  lanes_3f000000<>+0(SB), Z1, Z5
+	VMULPS       Z0, Z5, Z5
+	VMULPS       Z4, Z5, Z5
 	VMULPS       lanes_3ecc422a<>+0(SB), Z4, Z4
 	VMOVUPS      lanes_3f000000<>+0(SB), Z0
-	VSUBPS       Z1, Z0, Z0
+	VSUBPS       Z5, Z0, Z0
 	VFMADD231PS  Z3, Z4, Z0
 	VANDPS       lanes_80000000<>+0(SB), Z2, Z2
 	VXORPS       Z2, Z0, Z0
@@ -640,24 +666,6 @@ DATA lanes_3ecc422a<>+52(SB)/4, $0x3ecc422a
 DATA lanes_3ecc422a<>+56(SB)/4, $0x3ecc422a
 DATA lanes_3ecc422a<>+60(SB)/4, $0x3ecc422a
 GLOBL lanes_3ecc422a<>(SB), RODATA|NOPTR, $64
-
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
 
 DATA lanes_80000000<>+0(SB)/4, $0x80000000
 DATA lanes_80000000<>+4(SB)/4, $0x80000000
