@@ -66,11 +66,11 @@ func (k *kernel) exp(t reg.VecVirtual, bounds [2]reg.VecVirtual) reg.VecVirtual 
 func (k *kernel) expOfSum(t reg.VecVirtual, addRest func(r reg.VecVirtual)) reg.VecVirtual {
 	// exp(t) = 2^e · exp(r), e the integer nearest t/ln 2: Cody, Waite 1980.
 	e := k.vec()
-	k.VMULPS(k.constant(log2e), t, e)
+	k.with(k.VMULPS, k.VMULPS_BCST, log2e, t, e)
 	k.roundToInteger(e)
 	r := t
-	k.VFNMADD231PS(k.constant(ln2Hi), e, r)
-	k.VFNMADD231PS(k.constant(ln2Lo), e, r)
+	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Hi, e, r)
+	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Lo, e, r)
 	if addRest != nil {
 		addRest(r)
 	}
@@ -83,7 +83,7 @@ func (k *kernel) expOfSum(t reg.VecVirtual, addRest func(r reg.VecVirtual)) reg.
 func (k *kernel) polynomial(x reg.VecVirtual, c []float64) reg.VecVirtual {
 	p := k.value(c[len(c)-1])
 	for i := len(c) - 2; i >= 0; i-- {
-		k.VFMADD213PS(k.constant(c[i]), x, p)
+		k.with(k.VFMADD213PS, k.VFMADD213PS_BCST, c[i], x, p)
 	}
 	return p
 }
@@ -109,7 +109,7 @@ func (k *kernel) scaleByPower(p, e reg.VecVirtual) {
 	k.VPSRAD(operand.Imm(1), e, half)
 	k.VPSUBD(half, e, e)
 	for _, h := range []reg.VecVirtual{half, e} {
-		k.VPADDD(k.constantBits(127), h, h)
+		k.VPADDD(k.constant(127), h, h)
 		k.VPSLLD(operand.Imm(23), h, h)
 		k.VMULPS(h, p, p)
 	}

@@ -31,13 +31,13 @@ func gelu(c *build.Context, isa ISA) {
 		v := l.load(x)
 		a, tail, e := k.normalTail(v, g)
 		// Φ(x) + x·φ(x) = 1/2 + sign(x)·(1/2 − Φ(−|x|) + |x|·φ(x)).
-		k.VMULPS(k.constant(1/math.Sqrt(2*math.Pi)), e, e)
+		k.with(k.VMULPS, k.VMULPS_BCST, 1/math.Sqrt(2*math.Pi), e, e)
 		odd := k.value(0.5)
 		k.VSUBPS(tail, odd, odd)
 		k.VFMADD231PS(a, e, odd)
-		k.VANDPS(k.constantBits(1<<31), v, v)
+		k.withBits(k.VANDPS, k.VANDPS_BCST, 1<<31, v, v)
 		k.VXORPS(v, odd, odd)
-		k.VADDPS(k.constant(0.5), odd, odd)
+		k.with(k.VADDPS, k.VADDPS_BCST, 0.5, odd, odd)
 		grad := l.load(dx)
 		k.VFMADD231PS(l.load(dy), odd, grad)
 		l.store(grad, dx)
@@ -65,7 +65,7 @@ const millsScale = 0.4
 // normalTail computes, with a = min(|x|, geluBound), Φ(−a) and e = exp(−a²/2), both to a few ulp. NaN stays NaN in all three.
 func (k *kernel) normalTail(x reg.VecVirtual, g geluConstants) (a, tail, e reg.VecVirtual) {
 	a = k.vec()
-	k.VANDPS(k.constantBits(1<<31-1), x, a)
+	k.withBits(k.VANDPS, k.VANDPS_BCST, 1<<31-1, x, a)
 	k.VMINPS(a, g.bound, a) // of a number and NaN, the operand written first
 
 	// The square's rounding error, up to 4e-6 for large a, would be exp's relative error: carry it along.
@@ -73,11 +73,11 @@ func (k *kernel) normalTail(x reg.VecVirtual, g geluConstants) (a, tail, e reg.V
 	k.VMULPS(a, a, square)
 	k.VMOVAPS(square, rest)
 	k.VFMSUB231PS(a, a, rest)
-	k.VMULPS(k.constant(-0.5), square, square)
-	e = k.expOfSum(square, func(r reg.VecVirtual) { k.VFMADD231PS(k.constant(-0.5), rest, r) })
+	k.with(k.VMULPS, k.VMULPS_BCST, -0.5, square, square)
+	e = k.expOfSum(square, func(r reg.VecVirtual) { k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, -0.5, rest, r) })
 
 	u := k.copyOf(g.one)
-	k.VFMADD231PS(k.constant(millsScale), a, u)
+	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, millsScale, a, u)
 	k.VDIVPS(u, g.one, u)
 	w := k.vec()
 	k.VMULPS(a, u, w)

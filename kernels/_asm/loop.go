@@ -62,21 +62,38 @@ func (k *kernel) scalar(name string) reg.VecVirtual {
 // vec is a new vector register.
 func (k *kernel) vec() reg.VecVirtual { return k.isa.Vec(k.Context) }
 
-// constant is a memory operand that holds v in every lane.
-func (k *kernel) constant(v float64) operand.Mem { return k.constantBits(math.Float32bits(float32(v))) }
+// vectorOp is an instruction on vector registers.
+type vectorOp func(ops ...operand.Op)
 
-func (k *kernel) constantBits(bits uint32) operand.Mem {
-	return k.data(fmt.Sprintf("lanes_%08x", bits), func(int) uint32 { return bits })
+// with writes op with the constant c in every lane as its first operand. AVX-512 broadcasts it from 4 bytes, in the instruction bcst; AVX2 has a
+// vector of it in memory.
+func (k *kernel) with(op, bcst vectorOp, c float64, ops ...operand.Op) {
+	k.withBits(op, bcst, math.Float32bits(float32(c)), ops...)
 }
 
-// data is a read-only vector of the file, by its name.
-func (k *kernel) data(name string, element func(lane int) uint32) operand.Mem {
+func (k *kernel) withBits(op, bcst vectorOp, bits uint32, ops ...operand.Op) {
+	if k.isa == AVX512 {
+		op = bcst
+	}
+	op(append([]operand.Op{k.constant(bits)}, ops...)...)
+}
+
+func (k *kernel) constant(bits uint32) operand.Mem {
+	n := k.isa.Lanes()
+	if k.isa == AVX512 {
+		n = 1
+	}
+	return k.data(fmt.Sprintf("c_%08x", bits), n, func(int) uint32 { return bits })
+}
+
+// data is n read-only words of the file, by their name.
+func (k *kernel) data(name string, n int, element func(i int) uint32) operand.Mem {
 	if m, ok := k.vectors[name]; ok {
 		return m
 	}
 	m := k.StaticGlobal(name)
 	k.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range k.isa.Lanes() {
+	for i := range n {
 		k.AppendDatum(operand.U32(element(i)))
 	}
 	k.vectors[name] = m
@@ -86,7 +103,7 @@ func (k *kernel) data(name string, element func(lane int) uint32) operand.Mem {
 // value is a register that holds v in every lane.
 func (k *kernel) value(v float64) reg.VecVirtual {
 	r := k.vec()
-	k.VMOVUPS(k.constant(v), r)
+	k.VBROADCASTSS(k.constant(math.Float32bits(float32(v))), r)
 	return r
 }
 
@@ -155,7 +172,7 @@ func (k *kernel) maskOf(count reg.GPVirtual) reg.Register {
 	m := k.YMM()
 	k.VMOVD(count.As32(), m.AsX())
 	k.VPBROADCASTD(m.AsX(), m)
-	k.VPCMPGTD(k.data("numbers", func(lane int) uint32 { return uint32(lane) }), m, m)
+	k.VPCMPGTD(k.data("numbers", k.isa.Lanes(), func(i int) uint32 { return uint32(i) }), m, m)
 	return m
 }
 
@@ -206,9 +223,6 @@ func (k *kernel) copyOf(v reg.VecVirtual) reg.VecVirtual {
 	k.VMOVAPS(v, r)
 	return r
 }
-
-// vectorOp is an instruction with two sources and a destination.
-type vectorOp func(ops ...operand.Op)
 
 // fold combines all lanes of all accumulators into one float32 in the low lane of a register.
 func (k *kernel) fold(op vectorOp, acc []reg.VecVirtual) reg.Register {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // softmax: the passes over a row other than exp itself.
@@ -11,9 +12,9 @@ func softmax(c *build.Context, isa ISA) {
 	k := begin(c, isa, "Max", "func(x *float32, n int) float32", "the largest x[i], −Inf if there is none, passing over NaN")
 	x := k.pointer("x")
 	k.count()
-	acc := k.zeros(4)
-	for _, a := range acc {
-		k.VMOVUPS(k.constant(math.Inf(-1)), a)
+	acc := make([]reg.VecVirtual, 4)
+	for i := range acc {
+		acc[i] = k.value(math.Inf(-1))
 	}
 	k.each(4, func(l lane) {
 		v, a := l.load(x), acc[l.acc]

@@ -5,60 +5,60 @@
 // func GELUForward(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·GELUForward(SB), NOSPLIT, $0-24
-	MOVQ    y+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS lanes_41680000<>+0(SB), Y0
-	VMOVUPS lanes_3f800000<>+0(SB), Y1
-	VXORPS  Y2, Y2, Y2
-	XORQ    BX, BX
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS c_41680000<>+0(SB), Y0
+	VBROADCASTSS c_3f800000<>+0(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         BX, BX
 
 single1:
 	LEAQ         8(BX), SI
 	CMPQ         SI, DX
 	JG           tail1
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
+	VANDPS       c_7fffffff<>+0(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMULPS       Y4, Y4, Y5
 	VMOVAPS      Y5, Y6
 	VFMSUB231PS  Y4, Y4, Y6
-	VMULPS       lanes_bf000000<>+0(SB), Y5, Y5
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y5, Y7
+	VMULPS       c_bf000000<>+0(SB), Y5, Y5
+	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y7, Y5
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y7, Y5
-	VFMADD231PS  lanes_bf000000<>+0(SB), Y6, Y5
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y6
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y6
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y5
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y5
+	VFMADD231PS  c_bf000000<>+0(SB), Y6, Y5
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y6
 	VCVTPS2DQ    Y7, Y7
 	VPSRAD       $0x01, Y7, Y5
 	VPSUBD       Y5, Y7, Y7
-	VPADDD       lanes_0000007f<>+0(SB), Y5, Y5
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y6
-	VPADDD       lanes_0000007f<>+0(SB), Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y6, Y6
 	VMOVAPS      Y1, Y5
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y4, Y5
+	VFMADD231PS  c_3ecccccd<>+0(SB), Y4, Y5
 	VDIVPS       Y5, Y1, Y5
 	VMULPS       Y4, Y5, Y7
-	VMOVUPS      lanes_b70c201b<>+0(SB), Y8
-	VFMADD213PS  lanes_389978ca<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_ba207129<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y7, Y8
-	VFMADD213PS  lanes_3f000000<>+0(SB), Y7, Y8
+	VBROADCASTSS c_b70c201b<>+0(SB), Y8
+	VFMADD213PS  c_389978ca<>+0(SB), Y7, Y8
+	VFMADD213PS  c_b956bbd0<>+0(SB), Y7, Y8
+	VFMADD213PS  c_396bda5e<>+0(SB), Y7, Y8
+	VFMADD213PS  c_ba207129<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3a1633a6<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3bf4d83b<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3c31d86c<>+0(SB), Y7, Y8
+	VFMADD213PS  c_be4bb7a6<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3f000000<>+0(SB), Y7, Y8
 	VMULPS       Y5, Y8, Y8
 	VMULPS       Y6, Y8, Y8
 	VMAXPS       Y3, Y2, Y3
@@ -75,47 +75,47 @@ tail1:
 	VPBROADCASTD X3, Y3
 	VPCMPGTD     numbers<>+0(SB), Y3, Y3
 	VMASKMOVPS   (CX)(BX*4), Y3, Y4
-	VANDPS       lanes_7fffffff<>+0(SB), Y4, Y5
+	VANDPS       c_7fffffff<>+0(SB), Y4, Y5
 	VMINPS       Y5, Y0, Y5
 	VMULPS       Y5, Y5, Y0
 	VMOVAPS      Y0, Y6
 	VFMSUB231PS  Y5, Y5, Y6
-	VMULPS       lanes_bf000000<>+0(SB), Y0, Y0
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y0, Y7
+	VMULPS       c_bf000000<>+0(SB), Y0, Y0
+	VMULPS       c_3fb8aa3b<>+0(SB), Y0, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y7, Y0
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y7, Y0
-	VFMADD231PS  lanes_bf000000<>+0(SB), Y6, Y0
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y6
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y0, Y6
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y0, Y6
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y0, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y0, Y6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y0, Y6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y0, Y6
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y0
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y0
+	VFMADD231PS  c_bf000000<>+0(SB), Y6, Y0
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y0, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y0, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y0, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y0, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y0, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y0, Y6
 	VCVTPS2DQ    Y7, Y7
 	VPSRAD       $0x01, Y7, Y0
 	VPSUBD       Y0, Y7, Y7
-	VPADDD       lanes_0000007f<>+0(SB), Y0, Y0
+	VPADDD       c_0000007f<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y6, Y6
-	VPADDD       lanes_0000007f<>+0(SB), Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y6, Y6
 	VMOVAPS      Y1, Y0
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y5, Y0
+	VFMADD231PS  c_3ecccccd<>+0(SB), Y5, Y0
 	VDIVPS       Y0, Y1, Y0
 	VMULPS       Y5, Y0, Y1
-	VMOVUPS      lanes_b70c201b<>+0(SB), Y7
-	VFMADD213PS  lanes_389978ca<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_ba207129<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y1, Y7
-	VFMADD213PS  lanes_3f000000<>+0(SB), Y1, Y7
+	VBROADCASTSS c_b70c201b<>+0(SB), Y7
+	VFMADD213PS  c_389978ca<>+0(SB), Y1, Y7
+	VFMADD213PS  c_b956bbd0<>+0(SB), Y1, Y7
+	VFMADD213PS  c_396bda5e<>+0(SB), Y1, Y7
+	VFMADD213PS  c_ba207129<>+0(SB), Y1, Y7
+	VFMADD213PS  c_3a1633a6<>+0(SB), Y1, Y7
+	VFMADD213PS  c_3bf4d83b<>+0(SB), Y1, Y7
+	VFMADD213PS  c_3c31d86c<>+0(SB), Y1, Y7
+	VFMADD213PS  c_be4bb7a6<>+0(SB), Y1, Y7
+	VFMADD213PS  c_3f000000<>+0(SB), Y1, Y7
 	VMULPS       Y0, Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMAXPS       Y4, Y2, Y4
@@ -126,245 +126,245 @@ done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_41680000<>+0(SB)/4, $0x41680000
-DATA lanes_41680000<>+4(SB)/4, $0x41680000
-DATA lanes_41680000<>+8(SB)/4, $0x41680000
-DATA lanes_41680000<>+12(SB)/4, $0x41680000
-DATA lanes_41680000<>+16(SB)/4, $0x41680000
-DATA lanes_41680000<>+20(SB)/4, $0x41680000
-DATA lanes_41680000<>+24(SB)/4, $0x41680000
-DATA lanes_41680000<>+28(SB)/4, $0x41680000
-GLOBL lanes_41680000<>(SB), RODATA|NOPTR, $32
+DATA c_41680000<>+0(SB)/4, $0x41680000
+DATA c_41680000<>+4(SB)/4, $0x41680000
+DATA c_41680000<>+8(SB)/4, $0x41680000
+DATA c_41680000<>+12(SB)/4, $0x41680000
+DATA c_41680000<>+16(SB)/4, $0x41680000
+DATA c_41680000<>+20(SB)/4, $0x41680000
+DATA c_41680000<>+24(SB)/4, $0x41680000
+DATA c_41680000<>+28(SB)/4, $0x41680000
+GLOBL c_41680000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $32
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+DATA c_3f800000<>+4(SB)/4, $0x3f800000
+DATA c_3f800000<>+8(SB)/4, $0x3f800000
+DATA c_3f800000<>+12(SB)/4, $0x3f800000
+DATA c_3f800000<>+16(SB)/4, $0x3f800000
+DATA c_3f800000<>+20(SB)/4, $0x3f800000
+DATA c_3f800000<>+24(SB)/4, $0x3f800000
+DATA c_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_7fffffff<>+0(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+4(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+8(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+12(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+16(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+20(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+24(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+28(SB)/4, $0x7fffffff
-GLOBL lanes_7fffffff<>(SB), RODATA|NOPTR, $32
+DATA c_7fffffff<>+0(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+4(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+8(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+12(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+16(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+20(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+24(SB)/4, $0x7fffffff
+DATA c_7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL c_7fffffff<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_bf000000<>+0(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+4(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+8(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+12(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+16(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+20(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+24(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+28(SB)/4, $0xbf000000
-GLOBL lanes_bf000000<>(SB), RODATA|NOPTR, $32
+DATA c_bf000000<>+0(SB)/4, $0xbf000000
+DATA c_bf000000<>+4(SB)/4, $0xbf000000
+DATA c_bf000000<>+8(SB)/4, $0xbf000000
+DATA c_bf000000<>+12(SB)/4, $0xbf000000
+DATA c_bf000000<>+16(SB)/4, $0xbf000000
+DATA c_bf000000<>+20(SB)/4, $0xbf000000
+DATA c_bf000000<>+24(SB)/4, $0xbf000000
+DATA c_bf000000<>+28(SB)/4, $0xbf000000
+GLOBL c_bf000000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $32
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+DATA c_3f317218<>+4(SB)/4, $0x3f317218
+DATA c_3f317218<>+8(SB)/4, $0x3f317218
+DATA c_3f317218<>+12(SB)/4, $0x3f317218
+DATA c_3f317218<>+16(SB)/4, $0x3f317218
+DATA c_3f317218<>+20(SB)/4, $0x3f317218
+DATA c_3f317218<>+24(SB)/4, $0x3f317218
+DATA c_3f317218<>+28(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $32
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+DATA c_b102e308<>+4(SB)/4, $0xb102e308
+DATA c_b102e308<>+8(SB)/4, $0xb102e308
+DATA c_b102e308<>+12(SB)/4, $0xb102e308
+DATA c_b102e308<>+16(SB)/4, $0xb102e308
+DATA c_b102e308<>+20(SB)/4, $0xb102e308
+DATA c_b102e308<>+24(SB)/4, $0xb102e308
+DATA c_b102e308<>+28(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $32
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+4(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+8(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+12(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+16(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+20(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+24(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+28(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $32
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+4(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+8(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+12(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+16(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+20(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+24(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+28(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $32
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $32
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $32
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+4(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+8(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+12(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+16(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+20(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+24(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_0000007f<>+0(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+4(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+8(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+12(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+16(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+20(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+24(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+28(SB)/4, $0x0000007f
-GLOBL lanes_0000007f<>(SB), RODATA|NOPTR, $32
+DATA c_0000007f<>+0(SB)/4, $0x0000007f
+DATA c_0000007f<>+4(SB)/4, $0x0000007f
+DATA c_0000007f<>+8(SB)/4, $0x0000007f
+DATA c_0000007f<>+12(SB)/4, $0x0000007f
+DATA c_0000007f<>+16(SB)/4, $0x0000007f
+DATA c_0000007f<>+20(SB)/4, $0x0000007f
+DATA c_0000007f<>+24(SB)/4, $0x0000007f
+DATA c_0000007f<>+28(SB)/4, $0x0000007f
+GLOBL c_0000007f<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3ecccccd<>+0(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+4(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+8(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+12(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+16(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+20(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+24(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+28(SB)/4, $0x3ecccccd
-GLOBL lanes_3ecccccd<>(SB), RODATA|NOPTR, $32
+DATA c_3ecccccd<>+0(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+4(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+8(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+12(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+16(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+20(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+24(SB)/4, $0x3ecccccd
+DATA c_3ecccccd<>+28(SB)/4, $0x3ecccccd
+GLOBL c_3ecccccd<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b70c201b<>+0(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+4(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+8(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+12(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+16(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+20(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+24(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+28(SB)/4, $0xb70c201b
-GLOBL lanes_b70c201b<>(SB), RODATA|NOPTR, $32
+DATA c_b70c201b<>+0(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+4(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+8(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+12(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+16(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+20(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+24(SB)/4, $0xb70c201b
+DATA c_b70c201b<>+28(SB)/4, $0xb70c201b
+GLOBL c_b70c201b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_389978ca<>+0(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+4(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+8(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+12(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+16(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+20(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+24(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+28(SB)/4, $0x389978ca
-GLOBL lanes_389978ca<>(SB), RODATA|NOPTR, $32
+DATA c_389978ca<>+0(SB)/4, $0x389978ca
+DATA c_389978ca<>+4(SB)/4, $0x389978ca
+DATA c_389978ca<>+8(SB)/4, $0x389978ca
+DATA c_389978ca<>+12(SB)/4, $0x389978ca
+DATA c_389978ca<>+16(SB)/4, $0x389978ca
+DATA c_389978ca<>+20(SB)/4, $0x389978ca
+DATA c_389978ca<>+24(SB)/4, $0x389978ca
+DATA c_389978ca<>+28(SB)/4, $0x389978ca
+GLOBL c_389978ca<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b956bbd0<>+0(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+4(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+8(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+12(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+16(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+20(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+24(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+28(SB)/4, $0xb956bbd0
-GLOBL lanes_b956bbd0<>(SB), RODATA|NOPTR, $32
+DATA c_b956bbd0<>+0(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+4(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+8(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+12(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+16(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+20(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+24(SB)/4, $0xb956bbd0
+DATA c_b956bbd0<>+28(SB)/4, $0xb956bbd0
+GLOBL c_b956bbd0<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_396bda5e<>+0(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+4(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+8(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+12(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+16(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+20(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+24(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+28(SB)/4, $0x396bda5e
-GLOBL lanes_396bda5e<>(SB), RODATA|NOPTR, $32
+DATA c_396bda5e<>+0(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+4(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+8(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+12(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+16(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+20(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+24(SB)/4, $0x396bda5e
+DATA c_396bda5e<>+28(SB)/4, $0x396bda5e
+GLOBL c_396bda5e<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_ba207129<>+0(SB)/4, $0xba207129
-DATA lanes_ba207129<>+4(SB)/4, $0xba207129
-DATA lanes_ba207129<>+8(SB)/4, $0xba207129
-DATA lanes_ba207129<>+12(SB)/4, $0xba207129
-DATA lanes_ba207129<>+16(SB)/4, $0xba207129
-DATA lanes_ba207129<>+20(SB)/4, $0xba207129
-DATA lanes_ba207129<>+24(SB)/4, $0xba207129
-DATA lanes_ba207129<>+28(SB)/4, $0xba207129
-GLOBL lanes_ba207129<>(SB), RODATA|NOPTR, $32
+DATA c_ba207129<>+0(SB)/4, $0xba207129
+DATA c_ba207129<>+4(SB)/4, $0xba207129
+DATA c_ba207129<>+8(SB)/4, $0xba207129
+DATA c_ba207129<>+12(SB)/4, $0xba207129
+DATA c_ba207129<>+16(SB)/4, $0xba207129
+DATA c_ba207129<>+20(SB)/4, $0xba207129
+DATA c_ba207129<>+24(SB)/4, $0xba207129
+DATA c_ba207129<>+28(SB)/4, $0xba207129
+GLOBL c_ba207129<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3a1633a6<>+0(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+4(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+8(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+12(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+16(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+20(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+24(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+28(SB)/4, $0x3a1633a6
-GLOBL lanes_3a1633a6<>(SB), RODATA|NOPTR, $32
+DATA c_3a1633a6<>+0(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+4(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+8(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+12(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+16(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+20(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+24(SB)/4, $0x3a1633a6
+DATA c_3a1633a6<>+28(SB)/4, $0x3a1633a6
+GLOBL c_3a1633a6<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+4(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+8(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+12(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+16(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+20(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+24(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+28(SB)/4, $0x3bf4d83b
-GLOBL lanes_3bf4d83b<>(SB), RODATA|NOPTR, $32
+DATA c_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+4(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+8(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+12(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+16(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+20(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+24(SB)/4, $0x3bf4d83b
+DATA c_3bf4d83b<>+28(SB)/4, $0x3bf4d83b
+GLOBL c_3bf4d83b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3c31d86c<>+0(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+4(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+8(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+12(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+16(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+20(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+24(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+28(SB)/4, $0x3c31d86c
-GLOBL lanes_3c31d86c<>(SB), RODATA|NOPTR, $32
+DATA c_3c31d86c<>+0(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+4(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+8(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+12(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+16(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+20(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+24(SB)/4, $0x3c31d86c
+DATA c_3c31d86c<>+28(SB)/4, $0x3c31d86c
+GLOBL c_3c31d86c<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+4(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+8(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+12(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+16(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+20(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+24(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+28(SB)/4, $0xbe4bb7a6
-GLOBL lanes_be4bb7a6<>(SB), RODATA|NOPTR, $32
+DATA c_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+4(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+8(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+12(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+16(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+20(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+24(SB)/4, $0xbe4bb7a6
+DATA c_be4bb7a6<>+28(SB)/4, $0xbe4bb7a6
+GLOBL c_be4bb7a6<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $32
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+DATA c_3f000000<>+4(SB)/4, $0x3f000000
+DATA c_3f000000<>+8(SB)/4, $0x3f000000
+DATA c_3f000000<>+12(SB)/4, $0x3f000000
+DATA c_3f000000<>+16(SB)/4, $0x3f000000
+DATA c_3f000000<>+20(SB)/4, $0x3f000000
+DATA c_3f000000<>+24(SB)/4, $0x3f000000
+DATA c_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $32
 
 DATA numbers<>+0(SB)/4, $0x00000000
 DATA numbers<>+4(SB)/4, $0x00000001
@@ -379,70 +379,70 @@ GLOBL numbers<>(SB), RODATA|NOPTR, $32
 // func GELUBackward(dx *float32, dy *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·GELUBackward(SB), NOSPLIT, $0-32
-	MOVQ    dx+0(FP), AX
-	MOVQ    dy+8(FP), CX
-	MOVQ    x+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPS lanes_41680000<>+0(SB), Y0
-	VMOVUPS lanes_3f800000<>+0(SB), Y1
-	VXORPS  Y2, Y2, Y2
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS c_41680000<>+0(SB), Y0
+	VBROADCASTSS c_3f800000<>+0(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         SI, SI
 
 single1:
 	LEAQ         8(SI), DI
 	CMPQ         DI, BX
 	JG           tail1
 	VMOVUPS      (DX)(SI*4), Y2
-	VANDPS       lanes_7fffffff<>+0(SB), Y2, Y3
+	VANDPS       c_7fffffff<>+0(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMULPS       Y3, Y3, Y4
 	VMOVAPS      Y4, Y5
 	VFMSUB231PS  Y3, Y3, Y5
-	VMULPS       lanes_bf000000<>+0(SB), Y4, Y4
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y4, Y6
+	VMULPS       c_bf000000<>+0(SB), Y4, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y6
 	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y6, Y4
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y6, Y4
-	VFMADD231PS  lanes_bf000000<>+0(SB), Y5, Y4
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y5
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y4, Y5
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y4, Y5
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y4, Y5
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y4, Y5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y4, Y5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y4, Y5
+	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y6, Y4
+	VFMADD231PS  c_bf000000<>+0(SB), Y5, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y5
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y5
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y5
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y5
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y5
 	VCVTPS2DQ    Y6, Y6
 	VPSRAD       $0x01, Y6, Y4
 	VPSUBD       Y4, Y6, Y6
-	VPADDD       lanes_0000007f<>+0(SB), Y4, Y4
+	VPADDD       c_0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y5
-	VPADDD       lanes_0000007f<>+0(SB), Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y5, Y5
 	VMOVAPS      Y1, Y4
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y3, Y4
+	VFMADD231PS  c_3ecccccd<>+0(SB), Y3, Y4
 	VDIVPS       Y4, Y1, Y4
 	VMULPS       Y3, Y4, Y6
-	VMOVUPS      lanes_b70c201b<>+0(SB), Y7
-	VFMADD213PS  lanes_389978ca<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_ba207129<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3f000000<>+0(SB), Y6, Y7
+	VBROADCASTSS c_b70c201b<>+0(SB), Y7
+	VFMADD213PS  c_389978ca<>+0(SB), Y6, Y7
+	VFMADD213PS  c_b956bbd0<>+0(SB), Y6, Y7
+	VFMADD213PS  c_396bda5e<>+0(SB), Y6, Y7
+	VFMADD213PS  c_ba207129<>+0(SB), Y6, Y7
+	VFMADD213PS  c_3a1633a6<>+0(SB), Y6, Y7
+	VFMADD213PS  c_3bf4d83b<>+0(SB), Y6, Y7
+	VFMADD213PS  c_3c31d86c<>+0(SB), Y6, Y7
+	VFMADD213PS  c_be4bb7a6<>+0(SB), Y6, Y7
+	VFMADD213PS  c_3f000000<>+0(SB), Y6, Y7
 	VMULPS       Y4, Y7, Y7
 	VMULPS       Y5, Y7, Y7
-	VMULPS       lanes_3ecc422a<>+0(SB), Y5, Y5
-	VMOVUPS      lanes_3f000000<>+0(SB), Y4
+	VMULPS       c_3ecc422a<>+0(SB), Y5, Y5
+	VBROADCASTSS c_3f000000<>+0(SB), Y4
 	VSUBPS       Y7, Y4, Y4
 	VFMADD231PS  Y3, Y5, Y4
-	VANDPS       lanes_80000000<>+0(SB), Y2, Y2
+	VANDPS       c_80000000<>+0(SB), Y2, Y2
 	VXORPS       Y2, Y4, Y4
-	VADDPS       lanes_3f000000<>+0(SB), Y4, Y4
+	VADDPS       c_3f000000<>+0(SB), Y4, Y4
 	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (CX)(SI*4), Y3
 	VFMADD231PS  Y3, Y4, Y2
@@ -458,56 +458,56 @@ tail1:
 	VPBROADCASTD X2, Y2
 	VPCMPGTD     numbers<>+0(SB), Y2, Y2
 	VMASKMOVPS   (DX)(SI*4), Y2, Y3
-	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
+	VANDPS       c_7fffffff<>+0(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMULPS       Y4, Y4, Y0
 	VMOVAPS      Y0, Y5
 	VFMSUB231PS  Y4, Y4, Y5
-	VMULPS       lanes_bf000000<>+0(SB), Y0, Y0
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y0, Y6
+	VMULPS       c_bf000000<>+0(SB), Y0, Y0
+	VMULPS       c_3fb8aa3b<>+0(SB), Y0, Y6
 	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y6, Y0
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y6, Y0
-	VFMADD231PS  lanes_bf000000<>+0(SB), Y5, Y0
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y5
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y0, Y5
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y0, Y5
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y0, Y5
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y0, Y5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y0, Y5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y0, Y5
+	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y0
+	VFNMADD231PS c_b102e308<>+0(SB), Y6, Y0
+	VFMADD231PS  c_bf000000<>+0(SB), Y5, Y0
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y5
+	VFMADD213PS  c_3c091d36<>+0(SB), Y0, Y5
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y0, Y5
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y0, Y5
+	VFMADD213PS  c_3efffffe<>+0(SB), Y0, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y0, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y0, Y5
 	VCVTPS2DQ    Y6, Y6
 	VPSRAD       $0x01, Y6, Y0
 	VPSUBD       Y0, Y6, Y6
-	VPADDD       lanes_0000007f<>+0(SB), Y0, Y0
+	VPADDD       c_0000007f<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y5, Y5
-	VPADDD       lanes_0000007f<>+0(SB), Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y5, Y5
 	VMOVAPS      Y1, Y0
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Y4, Y0
+	VFMADD231PS  c_3ecccccd<>+0(SB), Y4, Y0
 	VDIVPS       Y0, Y1, Y0
 	VMULPS       Y4, Y0, Y1
-	VMOVUPS      lanes_b70c201b<>+0(SB), Y6
-	VFMADD213PS  lanes_389978ca<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_ba207129<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Y1, Y6
-	VFMADD213PS  lanes_3f000000<>+0(SB), Y1, Y6
+	VBROADCASTSS c_b70c201b<>+0(SB), Y6
+	VFMADD213PS  c_389978ca<>+0(SB), Y1, Y6
+	VFMADD213PS  c_b956bbd0<>+0(SB), Y1, Y6
+	VFMADD213PS  c_396bda5e<>+0(SB), Y1, Y6
+	VFMADD213PS  c_ba207129<>+0(SB), Y1, Y6
+	VFMADD213PS  c_3a1633a6<>+0(SB), Y1, Y6
+	VFMADD213PS  c_3bf4d83b<>+0(SB), Y1, Y6
+	VFMADD213PS  c_3c31d86c<>+0(SB), Y1, Y6
+	VFMADD213PS  c_be4bb7a6<>+0(SB), Y1, Y6
+	VFMADD213PS  c_3f000000<>+0(SB), Y1, Y6
 	VMULPS       Y0, Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMULPS       lanes_3ecc422a<>+0(SB), Y5, Y5
-	VMOVUPS      lanes_3f000000<>+0(SB), Y0
+	VMULPS       c_3ecc422a<>+0(SB), Y5, Y5
+	VBROADCASTSS c_3f000000<>+0(SB), Y0
 	VSUBPS       Y6, Y0, Y0
 	VFMADD231PS  Y4, Y5, Y0
-	VANDPS       lanes_80000000<>+0(SB), Y3, Y3
+	VANDPS       c_80000000<>+0(SB), Y3, Y3
 	VXORPS       Y3, Y0, Y0
-	VADDPS       lanes_3f000000<>+0(SB), Y0, Y0
+	VADDPS       c_3f000000<>+0(SB), Y0, Y0
 	VMASKMOVPS   (AX)(SI*4), Y2, Y1
 	VMASKMOVPS   (CX)(SI*4), Y2, Y3
 	VFMADD231PS  Y3, Y0, Y1
@@ -517,22 +517,22 @@ done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_3ecc422a<>+0(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+4(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+8(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+12(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+16(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+20(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+24(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+28(SB)/4, $0x3ecc422a
-GLOBL lanes_3ecc422a<>(SB), RODATA|NOPTR, $32
+DATA c_3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA c_3ecc422a<>+28(SB)/4, $0x3ecc422a
+GLOBL c_3ecc422a<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_80000000<>+0(SB)/4, $0x80000000
-DATA lanes_80000000<>+4(SB)/4, $0x80000000
-DATA lanes_80000000<>+8(SB)/4, $0x80000000
-DATA lanes_80000000<>+12(SB)/4, $0x80000000
-DATA lanes_80000000<>+16(SB)/4, $0x80000000
-DATA lanes_80000000<>+20(SB)/4, $0x80000000
-DATA lanes_80000000<>+24(SB)/4, $0x80000000
-DATA lanes_80000000<>+28(SB)/4, $0x80000000
-GLOBL lanes_80000000<>(SB), RODATA|NOPTR, $32
+DATA c_80000000<>+0(SB)/4, $0x80000000
+DATA c_80000000<>+4(SB)/4, $0x80000000
+DATA c_80000000<>+8(SB)/4, $0x80000000
+DATA c_80000000<>+12(SB)/4, $0x80000000
+DATA c_80000000<>+16(SB)/4, $0x80000000
+DATA c_80000000<>+20(SB)/4, $0x80000000
+DATA c_80000000<>+24(SB)/4, $0x80000000
+DATA c_80000000<>+28(SB)/4, $0x80000000
+GLOBL c_80000000<>(SB), RODATA|NOPTR, $32

@@ -98,8 +98,8 @@ TEXT ·SoftCrossEntropyBackward(SB), NOSPLIT, $0-48
 	VBROADCASTSS logSumExp+36(FP), Y1
 	VBROADCASTSS targetSum+40(FP), Y2
 	VBROADCASTSS w+44(FP), Y3
-	VMOVUPS      lanes_c2d00000<>+0(SB), Y4
-	VMOVUPS      lanes_42b20000<>+0(SB), Y5
+	VBROADCASTSS c_c2d00000<>+0(SB), Y4
+	VBROADCASTSS c_42b20000<>+0(SB), Y5
 	XORQ         SI, SI
 
 single1:
@@ -110,24 +110,24 @@ single1:
 	VFMSUB213PS  Y1, Y0, Y6
 	VMAXPS       Y6, Y4, Y6
 	VMINPS       Y6, Y5, Y6
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y6, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y7, Y6
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y6, Y8
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
+	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
 	VCVTPS2DQ    Y7, Y7
 	VPSRAD       $0x01, Y7, Y6
 	VPSUBD       Y6, Y7, Y7
-	VPADDD       lanes_0000007f<>+0(SB), Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y8, Y8
-	VPADDD       lanes_0000007f<>+0(SB), Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y8, Y8
 	VMOVUPS      (DX)(SI*4), Y6
@@ -149,24 +149,24 @@ tail1:
 	VFMSUB213PS  Y1, Y0, Y7
 	VMAXPS       Y7, Y4, Y7
 	VMINPS       Y7, Y5, Y7
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y7, Y0
+	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y0
 	VROUNDPS     $0x08, Y0, Y0
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y0, Y7
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y0, Y7
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y1
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y7, Y1
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y7, Y1
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y7, Y1
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y1
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y7, Y1
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y7, Y1
+	VFNMADD231PS c_3f317218<>+0(SB), Y0, Y7
+	VFNMADD231PS c_b102e308<>+0(SB), Y0, Y7
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y1
+	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
 	VCVTPS2DQ    Y0, Y0
 	VPSRAD       $0x01, Y0, Y4
 	VPSUBD       Y4, Y0, Y0
-	VPADDD       lanes_0000007f<>+0(SB), Y4, Y4
+	VPADDD       c_0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y1, Y1
-	VPADDD       lanes_0000007f<>+0(SB), Y0, Y0
+	VPADDD       c_0000007f<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y1
 	VMASKMOVPS   (DX)(SI*4), Y6, Y0
@@ -179,122 +179,122 @@ done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_c2d00000<>+0(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+4(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+8(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+12(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+16(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+20(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+24(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+28(SB)/4, $0xc2d00000
-GLOBL lanes_c2d00000<>(SB), RODATA|NOPTR, $32
+DATA c_c2d00000<>+0(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+4(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+8(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+12(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+16(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+20(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+24(SB)/4, $0xc2d00000
+DATA c_c2d00000<>+28(SB)/4, $0xc2d00000
+GLOBL c_c2d00000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_42b20000<>+0(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+4(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+8(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+12(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+16(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+20(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+24(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+28(SB)/4, $0x42b20000
-GLOBL lanes_42b20000<>(SB), RODATA|NOPTR, $32
+DATA c_42b20000<>+0(SB)/4, $0x42b20000
+DATA c_42b20000<>+4(SB)/4, $0x42b20000
+DATA c_42b20000<>+8(SB)/4, $0x42b20000
+DATA c_42b20000<>+12(SB)/4, $0x42b20000
+DATA c_42b20000<>+16(SB)/4, $0x42b20000
+DATA c_42b20000<>+20(SB)/4, $0x42b20000
+DATA c_42b20000<>+24(SB)/4, $0x42b20000
+DATA c_42b20000<>+28(SB)/4, $0x42b20000
+GLOBL c_42b20000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $32
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+DATA c_3f317218<>+4(SB)/4, $0x3f317218
+DATA c_3f317218<>+8(SB)/4, $0x3f317218
+DATA c_3f317218<>+12(SB)/4, $0x3f317218
+DATA c_3f317218<>+16(SB)/4, $0x3f317218
+DATA c_3f317218<>+20(SB)/4, $0x3f317218
+DATA c_3f317218<>+24(SB)/4, $0x3f317218
+DATA c_3f317218<>+28(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $32
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+DATA c_b102e308<>+4(SB)/4, $0xb102e308
+DATA c_b102e308<>+8(SB)/4, $0xb102e308
+DATA c_b102e308<>+12(SB)/4, $0xb102e308
+DATA c_b102e308<>+16(SB)/4, $0xb102e308
+DATA c_b102e308<>+20(SB)/4, $0xb102e308
+DATA c_b102e308<>+24(SB)/4, $0xb102e308
+DATA c_b102e308<>+28(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $32
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+4(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+8(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+12(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+16(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+20(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+24(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+28(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $32
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+4(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+8(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+12(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+16(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+20(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+24(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+28(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $32
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $32
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $32
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+4(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+8(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+12(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+16(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+20(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+24(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $32
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+DATA c_3f800000<>+4(SB)/4, $0x3f800000
+DATA c_3f800000<>+8(SB)/4, $0x3f800000
+DATA c_3f800000<>+12(SB)/4, $0x3f800000
+DATA c_3f800000<>+16(SB)/4, $0x3f800000
+DATA c_3f800000<>+20(SB)/4, $0x3f800000
+DATA c_3f800000<>+24(SB)/4, $0x3f800000
+DATA c_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_0000007f<>+0(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+4(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+8(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+12(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+16(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+20(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+24(SB)/4, $0x0000007f
-DATA lanes_0000007f<>+28(SB)/4, $0x0000007f
-GLOBL lanes_0000007f<>(SB), RODATA|NOPTR, $32
+DATA c_0000007f<>+0(SB)/4, $0x0000007f
+DATA c_0000007f<>+4(SB)/4, $0x0000007f
+DATA c_0000007f<>+8(SB)/4, $0x0000007f
+DATA c_0000007f<>+12(SB)/4, $0x0000007f
+DATA c_0000007f<>+16(SB)/4, $0x0000007f
+DATA c_0000007f<>+20(SB)/4, $0x0000007f
+DATA c_0000007f<>+24(SB)/4, $0x0000007f
+DATA c_0000007f<>+28(SB)/4, $0x0000007f
+GLOBL c_0000007f<>(SB), RODATA|NOPTR, $32

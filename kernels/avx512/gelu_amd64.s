@@ -5,682 +5,307 @@
 // func GELUForward(y *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·GELUForward(SB), NOSPLIT, $0-24
-	MOVQ    y+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS lanes_41680000<>+0(SB), Z0
-	VMOVUPS lanes_3f800000<>+0(SB), Z1
-	VXORPS  Z2, Z2, Z2
-	XORQ    BX, BX
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS c_41680000<>+0(SB), Z0
+	VBROADCASTSS c_3f800000<>+0(SB), Z1
+	VXORPS       Z2, Z2, Z2
+	XORQ         BX, BX
 
 single1:
-	LEAQ         16(BX), SI
-	CMPQ         SI, DX
-	JG           tail1
-	VMOVUPS      (CX)(BX*4), Z3
-	VANDPS       lanes_7fffffff<>+0(SB), Z3, Z4
-	VMINPS       Z4, Z0, Z4
-	VMULPS       Z4, Z4, Z5
-	VMOVAPS      Z5, Z6
-	VFMSUB231PS  Z4, Z4, Z6
-	VMULPS       lanes_bf000000<>+0(SB), Z5, Z5
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z5, Z7
-	VRNDSCALEPS  $0x08, Z7, Z7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z7, Z5
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z7, Z5
-	VFMADD231PS  lanes_bf000000<>+0(SB), Z6, Z5
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z6
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z5, Z6
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z5, Z6
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z5, Z6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z5, Z6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z5, Z6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z5, Z6
-	VSCALEFPS    Z7, Z6, Z6
-	VMOVAPS      Z1, Z5
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z4, Z5
-	VDIVPS       Z5, Z1, Z5
-	VMULPS       Z4, Z5, Z7
-	VMOVUPS      lanes_b70c201b<>+0(SB), Z8
-	VFMADD213PS  lanes_389978ca<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_ba207129<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z7, Z8
-	VFMADD213PS  lanes_3f000000<>+0(SB), Z7, Z8
-	VMULPS       Z5, Z8, Z8
-	VMULPS       Z6, Z8, Z8
-	VMAXPS       Z3, Z2, Z3
-	VFNMADD231PS Z4, Z8, Z3
-	VMOVUPS      Z3, (AX)(BX*4)
-	MOVQ         SI, BX
-	JMP          single1
+	LEAQ              16(BX), SI
+	CMPQ              SI, DX
+	JG                tail1
+	VMOVUPS           (CX)(BX*4), Z3
+	VANDPS.BCST       c_7fffffff<>+0(SB), Z3, Z4
+	VMINPS            Z4, Z0, Z4
+	VMULPS            Z4, Z4, Z5
+	VMOVAPS           Z5, Z6
+	VFMSUB231PS       Z4, Z4, Z6
+	VMULPS.BCST       c_bf000000<>+0(SB), Z5, Z5
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z5, Z7
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z7, Z5
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z7, Z5
+	VFMADD231PS.BCST  c_bf000000<>+0(SB), Z6, Z5
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z5, Z6
+	VSCALEFPS         Z7, Z6, Z6
+	VMOVAPS           Z1, Z5
+	VFMADD231PS.BCST  c_3ecccccd<>+0(SB), Z4, Z5
+	VDIVPS            Z5, Z1, Z5
+	VMULPS            Z4, Z5, Z7
+	VBROADCASTSS      c_b70c201b<>+0(SB), Z8
+	VFMADD213PS.BCST  c_389978ca<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_b956bbd0<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_396bda5e<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_ba207129<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_3a1633a6<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_3bf4d83b<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_3c31d86c<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_be4bb7a6<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c_3f000000<>+0(SB), Z7, Z8
+	VMULPS            Z5, Z8, Z8
+	VMULPS            Z6, Z8, Z8
+	VMAXPS            Z3, Z2, Z3
+	VFNMADD231PS      Z4, Z8, Z3
+	VMOVUPS           Z3, (AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               single1
 
 tail1:
-	MOVQ         DX, SI
-	SUBQ         BX, SI
-	JE           done1
-	MOVQ         $-1, DX
-	BZHIQ        SI, DX, DX
-	KMOVW        DX, K1
-	VMOVUPS.Z    (CX)(BX*4), K1, Z3
-	VANDPS       lanes_7fffffff<>+0(SB), Z3, Z4
-	VMINPS       Z4, Z0, Z4
-	VMULPS       Z4, Z4, Z0
-	VMOVAPS      Z0, Z5
-	VFMSUB231PS  Z4, Z4, Z5
-	VMULPS       lanes_bf000000<>+0(SB), Z0, Z0
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z0, Z6
-	VRNDSCALEPS  $0x08, Z6, Z6
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z6, Z0
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z6, Z0
-	VFMADD231PS  lanes_bf000000<>+0(SB), Z5, Z0
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z5
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z0, Z5
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z0, Z5
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z0, Z5
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z0, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z5
-	VSCALEFPS    Z6, Z5, Z5
-	VMOVAPS      Z1, Z0
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z4, Z0
-	VDIVPS       Z0, Z1, Z0
-	VMULPS       Z4, Z0, Z1
-	VMOVUPS      lanes_b70c201b<>+0(SB), Z6
-	VFMADD213PS  lanes_389978ca<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_ba207129<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z1, Z6
-	VFMADD213PS  lanes_3f000000<>+0(SB), Z1, Z6
-	VMULPS       Z0, Z6, Z6
-	VMULPS       Z5, Z6, Z6
-	VMAXPS       Z3, Z2, Z3
-	VFNMADD231PS Z4, Z6, Z3
-	VMOVUPS      Z3, K1, (AX)(BX*4)
+	MOVQ              DX, SI
+	SUBQ              BX, SI
+	JE                done1
+	MOVQ              $-1, DX
+	BZHIQ             SI, DX, DX
+	KMOVW             DX, K1
+	VMOVUPS.Z         (CX)(BX*4), K1, Z3
+	VANDPS.BCST       c_7fffffff<>+0(SB), Z3, Z4
+	VMINPS            Z4, Z0, Z4
+	VMULPS            Z4, Z4, Z0
+	VMOVAPS           Z0, Z5
+	VFMSUB231PS       Z4, Z4, Z5
+	VMULPS.BCST       c_bf000000<>+0(SB), Z0, Z0
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z0, Z6
+	VRNDSCALEPS       $0x08, Z6, Z6
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z6, Z0
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z6, Z0
+	VFMADD231PS.BCST  c_bf000000<>+0(SB), Z5, Z0
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z0, Z5
+	VSCALEFPS         Z6, Z5, Z5
+	VMOVAPS           Z1, Z0
+	VFMADD231PS.BCST  c_3ecccccd<>+0(SB), Z4, Z0
+	VDIVPS            Z0, Z1, Z0
+	VMULPS            Z4, Z0, Z1
+	VBROADCASTSS      c_b70c201b<>+0(SB), Z6
+	VFMADD213PS.BCST  c_389978ca<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_b956bbd0<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_396bda5e<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_ba207129<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_3a1633a6<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_3bf4d83b<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_3c31d86c<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_be4bb7a6<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  c_3f000000<>+0(SB), Z1, Z6
+	VMULPS            Z0, Z6, Z6
+	VMULPS            Z5, Z6, Z6
+	VMAXPS            Z3, Z2, Z3
+	VFNMADD231PS      Z4, Z6, Z3
+	VMOVUPS           Z3, K1, (AX)(BX*4)
 
 done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_41680000<>+0(SB)/4, $0x41680000
-DATA lanes_41680000<>+4(SB)/4, $0x41680000
-DATA lanes_41680000<>+8(SB)/4, $0x41680000
-DATA lanes_41680000<>+12(SB)/4, $0x41680000
-DATA lanes_41680000<>+16(SB)/4, $0x41680000
-DATA lanes_41680000<>+20(SB)/4, $0x41680000
-DATA lanes_41680000<>+24(SB)/4, $0x41680000
-DATA lanes_41680000<>+28(SB)/4, $0x41680000
-DATA lanes_41680000<>+32(SB)/4, $0x41680000
-DATA lanes_41680000<>+36(SB)/4, $0x41680000
-DATA lanes_41680000<>+40(SB)/4, $0x41680000
-DATA lanes_41680000<>+44(SB)/4, $0x41680000
-DATA lanes_41680000<>+48(SB)/4, $0x41680000
-DATA lanes_41680000<>+52(SB)/4, $0x41680000
-DATA lanes_41680000<>+56(SB)/4, $0x41680000
-DATA lanes_41680000<>+60(SB)/4, $0x41680000
-GLOBL lanes_41680000<>(SB), RODATA|NOPTR, $64
+DATA c_41680000<>+0(SB)/4, $0x41680000
+GLOBL c_41680000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+32(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+36(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+40(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+44(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+48(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+52(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+56(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $64
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_7fffffff<>+0(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+4(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+8(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+12(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+16(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+20(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+24(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+28(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+32(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+36(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+40(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+44(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+48(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+52(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+56(SB)/4, $0x7fffffff
-DATA lanes_7fffffff<>+60(SB)/4, $0x7fffffff
-GLOBL lanes_7fffffff<>(SB), RODATA|NOPTR, $64
+DATA c_7fffffff<>+0(SB)/4, $0x7fffffff
+GLOBL c_7fffffff<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_bf000000<>+0(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+4(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+8(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+12(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+16(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+20(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+24(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+28(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+32(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+36(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+40(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+44(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+48(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+52(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+56(SB)/4, $0xbf000000
-DATA lanes_bf000000<>+60(SB)/4, $0xbf000000
-GLOBL lanes_bf000000<>(SB), RODATA|NOPTR, $64
+DATA c_bf000000<>+0(SB)/4, $0xbf000000
+GLOBL c_bf000000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+32(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+36(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+40(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+44(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+48(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+52(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+56(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+60(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $64
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+32(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+36(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+40(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+44(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+48(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+52(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+56(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+60(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $64
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+32(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+36(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+40(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+44(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+48(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+52(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+56(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+60(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $64
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+32(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+36(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+40(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+44(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+48(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+52(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+56(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+60(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $64
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+32(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+36(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+40(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+44(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+48(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+52(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+56(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+60(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $64
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+32(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+36(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+40(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+44(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+48(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+52(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+56(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+60(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $64
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+32(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+36(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+40(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+44(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+48(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+52(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+56(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $64
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3ecccccd<>+0(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+4(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+8(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+12(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+16(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+20(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+24(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+28(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+32(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+36(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+40(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+44(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+48(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+52(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+56(SB)/4, $0x3ecccccd
-DATA lanes_3ecccccd<>+60(SB)/4, $0x3ecccccd
-GLOBL lanes_3ecccccd<>(SB), RODATA|NOPTR, $64
+DATA c_3ecccccd<>+0(SB)/4, $0x3ecccccd
+GLOBL c_3ecccccd<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b70c201b<>+0(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+4(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+8(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+12(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+16(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+20(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+24(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+28(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+32(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+36(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+40(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+44(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+48(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+52(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+56(SB)/4, $0xb70c201b
-DATA lanes_b70c201b<>+60(SB)/4, $0xb70c201b
-GLOBL lanes_b70c201b<>(SB), RODATA|NOPTR, $64
+DATA c_b70c201b<>+0(SB)/4, $0xb70c201b
+GLOBL c_b70c201b<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_389978ca<>+0(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+4(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+8(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+12(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+16(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+20(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+24(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+28(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+32(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+36(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+40(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+44(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+48(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+52(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+56(SB)/4, $0x389978ca
-DATA lanes_389978ca<>+60(SB)/4, $0x389978ca
-GLOBL lanes_389978ca<>(SB), RODATA|NOPTR, $64
+DATA c_389978ca<>+0(SB)/4, $0x389978ca
+GLOBL c_389978ca<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b956bbd0<>+0(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+4(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+8(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+12(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+16(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+20(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+24(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+28(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+32(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+36(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+40(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+44(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+48(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+52(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+56(SB)/4, $0xb956bbd0
-DATA lanes_b956bbd0<>+60(SB)/4, $0xb956bbd0
-GLOBL lanes_b956bbd0<>(SB), RODATA|NOPTR, $64
+DATA c_b956bbd0<>+0(SB)/4, $0xb956bbd0
+GLOBL c_b956bbd0<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_396bda5e<>+0(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+4(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+8(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+12(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+16(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+20(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+24(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+28(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+32(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+36(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+40(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+44(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+48(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+52(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+56(SB)/4, $0x396bda5e
-DATA lanes_396bda5e<>+60(SB)/4, $0x396bda5e
-GLOBL lanes_396bda5e<>(SB), RODATA|NOPTR, $64
+DATA c_396bda5e<>+0(SB)/4, $0x396bda5e
+GLOBL c_396bda5e<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_ba207129<>+0(SB)/4, $0xba207129
-DATA lanes_ba207129<>+4(SB)/4, $0xba207129
-DATA lanes_ba207129<>+8(SB)/4, $0xba207129
-DATA lanes_ba207129<>+12(SB)/4, $0xba207129
-DATA lanes_ba207129<>+16(SB)/4, $0xba207129
-DATA lanes_ba207129<>+20(SB)/4, $0xba207129
-DATA lanes_ba207129<>+24(SB)/4, $0xba207129
-DATA lanes_ba207129<>+28(SB)/4, $0xba207129
-DATA lanes_ba207129<>+32(SB)/4, $0xba207129
-DATA lanes_ba207129<>+36(SB)/4, $0xba207129
-DATA lanes_ba207129<>+40(SB)/4, $0xba207129
-DATA lanes_ba207129<>+44(SB)/4, $0xba207129
-DATA lanes_ba207129<>+48(SB)/4, $0xba207129
-DATA lanes_ba207129<>+52(SB)/4, $0xba207129
-DATA lanes_ba207129<>+56(SB)/4, $0xba207129
-DATA lanes_ba207129<>+60(SB)/4, $0xba207129
-GLOBL lanes_ba207129<>(SB), RODATA|NOPTR, $64
+DATA c_ba207129<>+0(SB)/4, $0xba207129
+GLOBL c_ba207129<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3a1633a6<>+0(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+4(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+8(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+12(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+16(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+20(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+24(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+28(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+32(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+36(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+40(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+44(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+48(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+52(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+56(SB)/4, $0x3a1633a6
-DATA lanes_3a1633a6<>+60(SB)/4, $0x3a1633a6
-GLOBL lanes_3a1633a6<>(SB), RODATA|NOPTR, $64
+DATA c_3a1633a6<>+0(SB)/4, $0x3a1633a6
+GLOBL c_3a1633a6<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+4(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+8(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+12(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+16(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+20(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+24(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+28(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+32(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+36(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+40(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+44(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+48(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+52(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+56(SB)/4, $0x3bf4d83b
-DATA lanes_3bf4d83b<>+60(SB)/4, $0x3bf4d83b
-GLOBL lanes_3bf4d83b<>(SB), RODATA|NOPTR, $64
+DATA c_3bf4d83b<>+0(SB)/4, $0x3bf4d83b
+GLOBL c_3bf4d83b<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3c31d86c<>+0(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+4(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+8(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+12(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+16(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+20(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+24(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+28(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+32(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+36(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+40(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+44(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+48(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+52(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+56(SB)/4, $0x3c31d86c
-DATA lanes_3c31d86c<>+60(SB)/4, $0x3c31d86c
-GLOBL lanes_3c31d86c<>(SB), RODATA|NOPTR, $64
+DATA c_3c31d86c<>+0(SB)/4, $0x3c31d86c
+GLOBL c_3c31d86c<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+4(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+8(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+12(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+16(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+20(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+24(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+28(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+32(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+36(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+40(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+44(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+48(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+52(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+56(SB)/4, $0xbe4bb7a6
-DATA lanes_be4bb7a6<>+60(SB)/4, $0xbe4bb7a6
-GLOBL lanes_be4bb7a6<>(SB), RODATA|NOPTR, $64
+DATA c_be4bb7a6<>+0(SB)/4, $0xbe4bb7a6
+GLOBL c_be4bb7a6<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $4
 
 // func GELUBackward(dx *float32, dy *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·GELUBackward(SB), NOSPLIT, $0-32
-	MOVQ    dx+0(FP), AX
-	MOVQ    dy+8(FP), CX
-	MOVQ    x+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPS lanes_41680000<>+0(SB), Z0
-	VMOVUPS lanes_3f800000<>+0(SB), Z1
-	VXORPS  Z2, Z2, Z2
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS c_41680000<>+0(SB), Z0
+	VBROADCASTSS c_3f800000<>+0(SB), Z1
+	VXORPS       Z2, Z2, Z2
+	XORQ         SI, SI
 
 single1:
-	LEAQ         16(SI), DI
-	CMPQ         DI, BX
-	JG           tail1
-	VMOVUPS      (DX)(SI*4), Z2
-	VANDPS       lanes_7fffffff<>+0(SB), Z2, Z3
-	VMINPS       Z3, Z0, Z3
-	VMULPS       Z3, Z3, Z4
-	VMOVAPS      Z4, Z5
-	VFMSUB231PS  Z3, Z3, Z5
-	VMULPS       lanes_bf000000<>+0(SB), Z4, Z4
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z4, Z6
-	VRNDSCALEPS  $0x08, Z6, Z6
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z6, Z4
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z6, Z4
-	VFMADD231PS  lanes_bf000000<>+0(SB), Z5, Z4
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z5
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z4, Z5
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z4, Z5
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z4, Z5
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z4, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z5
-	VSCALEFPS    Z6, Z5, Z5
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z3, Z4
-	VDIVPS       Z4, Z1, Z4
-	VMULPS       Z3, Z4, Z6
-	VMOVUPS      lanes_b70c201b<>+0(SB), Z7
-	VFMADD213PS  lanes_389978ca<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_ba207129<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z6, Z7
-	VFMADD213PS  lanes_3f000000<>+0(SB), Z6, Z7
-	VMULPS       Z4, Z7, Z7
-	VMULPS       Z5, Z7, Z7
-	VMULPS       lanes_3ecc422a<>+0(SB), Z5, Z5
-	VMOVUPS      lanes_3f000000<>+0(SB), Z4
-	VSUBPS       Z7, Z4, Z4
-	VFMADD231PS  Z3, Z5, Z4
-	VANDPS       lanes_80000000<>+0(SB), Z2, Z2
-	VXORPS       Z2, Z4, Z4
-	VADDPS       lanes_3f000000<>+0(SB), Z4, Z4
-	VMOVUPS      (AX)(SI*4), Z2
-	VMOVUPS      (CX)(SI*4), Z3
-	VFMADD231PS  Z3, Z4, Z2
-	VMOVUPS      Z2, (AX)(SI*4)
-	MOVQ         DI, SI
-	JMP          single1
+	LEAQ              16(SI), DI
+	CMPQ              DI, BX
+	JG                tail1
+	VMOVUPS           (DX)(SI*4), Z2
+	VANDPS.BCST       c_7fffffff<>+0(SB), Z2, Z3
+	VMINPS            Z3, Z0, Z3
+	VMULPS            Z3, Z3, Z4
+	VMOVAPS           Z4, Z5
+	VFMSUB231PS       Z3, Z3, Z5
+	VMULPS.BCST       c_bf000000<>+0(SB), Z4, Z4
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z6
+	VRNDSCALEPS       $0x08, Z6, Z6
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z6, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z6, Z4
+	VFMADD231PS.BCST  c_bf000000<>+0(SB), Z5, Z4
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z5
+	VSCALEFPS         Z6, Z5, Z5
+	VMOVAPS           Z1, Z4
+	VFMADD231PS.BCST  c_3ecccccd<>+0(SB), Z3, Z4
+	VDIVPS            Z4, Z1, Z4
+	VMULPS            Z3, Z4, Z6
+	VBROADCASTSS      c_b70c201b<>+0(SB), Z7
+	VFMADD213PS.BCST  c_389978ca<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_b956bbd0<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_396bda5e<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_ba207129<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3a1633a6<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3bf4d83b<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3c31d86c<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_be4bb7a6<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3f000000<>+0(SB), Z6, Z7
+	VMULPS            Z4, Z7, Z7
+	VMULPS            Z5, Z7, Z7
+	VMULPS.BCST       c_3ecc422a<>+0(SB), Z5, Z5
+	VBROADCASTSS      c_3f000000<>+0(SB), Z4
+	VSUBPS            Z7, Z4, Z4
+	VFMADD231PS       Z3, Z5, Z4
+	VANDPS.BCST       c_80000000<>+0(SB), Z2, Z2
+	VXORPS            Z2, Z4, Z4
+	VADDPS.BCST       c_3f000000<>+0(SB), Z4, Z4
+	VMOVUPS           (AX)(SI*4), Z2
+	VMOVUPS           (CX)(SI*4), Z3
+	VFMADD231PS       Z3, Z4, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               single1
 
 tail1:
-	MOVQ         BX, DI
-	SUBQ         SI, DI
-	JE           done1
-	MOVQ         $-1, BX
-	BZHIQ        DI, BX, BX
-	KMOVW        BX, K1
-	VMOVUPS.Z    (DX)(SI*4), K1, Z2
-	VANDPS       lanes_7fffffff<>+0(SB), Z2, Z3
-	VMINPS       Z3, Z0, Z3
-	VMULPS       Z3, Z3, Z0
-	VMOVAPS      Z0, Z4
-	VFMSUB231PS  Z3, Z3, Z4
-	VMULPS       lanes_bf000000<>+0(SB), Z0, Z0
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z0, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z5, Z0
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z5, Z0
-	VFMADD231PS  lanes_bf000000<>+0(SB), Z4, Z0
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z4
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z0, Z4
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z0, Z4
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z0, Z4
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z0, Z4
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z4
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z0, Z4
-	VSCALEFPS    Z5, Z4, Z4
-	VMOVAPS      Z1, Z0
-	VFMADD231PS  lanes_3ecccccd<>+0(SB), Z3, Z0
-	VDIVPS       Z0, Z1, Z0
-	VMULPS       Z3, Z0, Z1
-	VMOVUPS      lanes_b70c201b<>+0(SB), Z5
-	VFMADD213PS  lanes_389978ca<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_b956bbd0<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_396bda5e<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_ba207129<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_3a1633a6<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_3bf4d83b<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_3c31d86c<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_be4bb7a6<>+0(SB), Z1, Z5
-	VFMADD213PS  lanes_3f000000<>+0(SB), Z1, Z5
-	VMULPS       Z0, Z5, Z5
-	VMULPS       Z4, Z5, Z5
-	VMULPS       lanes_3ecc422a<>+0(SB), Z4, Z4
-	VMOVUPS      lanes_3f000000<>+0(SB), Z0
-	VSUBPS       Z5, Z0, Z0
-	VFMADD231PS  Z3, Z4, Z0
-	VANDPS       lanes_80000000<>+0(SB), Z2, Z2
-	VXORPS       Z2, Z0, Z0
-	VADDPS       lanes_3f000000<>+0(SB), Z0, Z0
-	VMOVUPS.Z    (AX)(SI*4), K1, Z1
-	VMOVUPS.Z    (CX)(SI*4), K1, Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      Z1, K1, (AX)(SI*4)
+	MOVQ              BX, DI
+	SUBQ              SI, DI
+	JE                done1
+	MOVQ              $-1, BX
+	BZHIQ             DI, BX, BX
+	KMOVW             BX, K1
+	VMOVUPS.Z         (DX)(SI*4), K1, Z2
+	VANDPS.BCST       c_7fffffff<>+0(SB), Z2, Z3
+	VMINPS            Z3, Z0, Z3
+	VMULPS            Z3, Z3, Z0
+	VMOVAPS           Z0, Z4
+	VFMSUB231PS       Z3, Z3, Z4
+	VMULPS.BCST       c_bf000000<>+0(SB), Z0, Z0
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z0, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z0
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z0
+	VFMADD231PS.BCST  c_bf000000<>+0(SB), Z4, Z0
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z4
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z0, Z4
+	VSCALEFPS         Z5, Z4, Z4
+	VMOVAPS           Z1, Z0
+	VFMADD231PS.BCST  c_3ecccccd<>+0(SB), Z3, Z0
+	VDIVPS            Z0, Z1, Z0
+	VMULPS            Z3, Z0, Z1
+	VBROADCASTSS      c_b70c201b<>+0(SB), Z5
+	VFMADD213PS.BCST  c_389978ca<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_b956bbd0<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_396bda5e<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_ba207129<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_3a1633a6<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_3bf4d83b<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_3c31d86c<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_be4bb7a6<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c_3f000000<>+0(SB), Z1, Z5
+	VMULPS            Z0, Z5, Z5
+	VMULPS            Z4, Z5, Z5
+	VMULPS.BCST       c_3ecc422a<>+0(SB), Z4, Z4
+	VBROADCASTSS      c_3f000000<>+0(SB), Z0
+	VSUBPS            Z5, Z0, Z0
+	VFMADD231PS       Z3, Z4, Z0
+	VANDPS.BCST       c_80000000<>+0(SB), Z2, Z2
+	VXORPS            Z2, Z0, Z0
+	VADDPS.BCST       c_3f000000<>+0(SB), Z0, Z0
+	VMOVUPS.Z         (AX)(SI*4), K1, Z1
+	VMOVUPS.Z         (CX)(SI*4), K1, Z2
+	VFMADD231PS       Z2, Z0, Z1
+	VMOVUPS           Z1, K1, (AX)(SI*4)
 
 done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_3ecc422a<>+0(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+4(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+8(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+12(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+16(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+20(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+24(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+28(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+32(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+36(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+40(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+44(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+48(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+52(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+56(SB)/4, $0x3ecc422a
-DATA lanes_3ecc422a<>+60(SB)/4, $0x3ecc422a
-GLOBL lanes_3ecc422a<>(SB), RODATA|NOPTR, $64
+DATA c_3ecc422a<>+0(SB)/4, $0x3ecc422a
+GLOBL c_3ecc422a<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_80000000<>+0(SB)/4, $0x80000000
-DATA lanes_80000000<>+4(SB)/4, $0x80000000
-DATA lanes_80000000<>+8(SB)/4, $0x80000000
-DATA lanes_80000000<>+12(SB)/4, $0x80000000
-DATA lanes_80000000<>+16(SB)/4, $0x80000000
-DATA lanes_80000000<>+20(SB)/4, $0x80000000
-DATA lanes_80000000<>+24(SB)/4, $0x80000000
-DATA lanes_80000000<>+28(SB)/4, $0x80000000
-DATA lanes_80000000<>+32(SB)/4, $0x80000000
-DATA lanes_80000000<>+36(SB)/4, $0x80000000
-DATA lanes_80000000<>+40(SB)/4, $0x80000000
-DATA lanes_80000000<>+44(SB)/4, $0x80000000
-DATA lanes_80000000<>+48(SB)/4, $0x80000000
-DATA lanes_80000000<>+52(SB)/4, $0x80000000
-DATA lanes_80000000<>+56(SB)/4, $0x80000000
-DATA lanes_80000000<>+60(SB)/4, $0x80000000
-GLOBL lanes_80000000<>(SB), RODATA|NOPTR, $64
+DATA c_80000000<>+0(SB)/4, $0x80000000
+GLOBL c_80000000<>(SB), RODATA|NOPTR, $4

@@ -3,19 +3,15 @@
 #include "textflag.h"
 
 // func Max(x *float32, n int) float32
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2
 TEXT ·Max(SB), NOSPLIT, $0-20
-	MOVQ    x+0(FP), AX
-	MOVQ    n+8(FP), CX
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VMOVUPS lanes_ff800000<>+0(SB), Z0
-	VMOVUPS lanes_ff800000<>+0(SB), Z1
-	VMOVUPS lanes_ff800000<>+0(SB), Z2
-	VMOVUPS lanes_ff800000<>+0(SB), Z3
-	XORQ    DX, DX
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS c_ff800000<>+0(SB), Z0
+	VBROADCASTSS c_ff800000<>+0(SB), Z1
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	XORQ         DX, DX
 
 unrolled1:
 	LEAQ    64(DX), BX
@@ -67,23 +63,8 @@ done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_ff800000<>+0(SB)/4, $0xff800000
-DATA lanes_ff800000<>+4(SB)/4, $0xff800000
-DATA lanes_ff800000<>+8(SB)/4, $0xff800000
-DATA lanes_ff800000<>+12(SB)/4, $0xff800000
-DATA lanes_ff800000<>+16(SB)/4, $0xff800000
-DATA lanes_ff800000<>+20(SB)/4, $0xff800000
-DATA lanes_ff800000<>+24(SB)/4, $0xff800000
-DATA lanes_ff800000<>+28(SB)/4, $0xff800000
-DATA lanes_ff800000<>+32(SB)/4, $0xff800000
-DATA lanes_ff800000<>+36(SB)/4, $0xff800000
-DATA lanes_ff800000<>+40(SB)/4, $0xff800000
-DATA lanes_ff800000<>+44(SB)/4, $0xff800000
-DATA lanes_ff800000<>+48(SB)/4, $0xff800000
-DATA lanes_ff800000<>+52(SB)/4, $0xff800000
-DATA lanes_ff800000<>+56(SB)/4, $0xff800000
-DATA lanes_ff800000<>+60(SB)/4, $0xff800000
-GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $64
+DATA c_ff800000<>+0(SB)/4, $0xff800000
+GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
 
 // func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32)
 // Requires: AVX, AVX512F, BMI2
@@ -153,263 +134,98 @@ TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS s+32(FP), Z0
-	VMOVUPS      lanes_c2d00000<>+0(SB), Z1
-	VMOVUPS      lanes_42b20000<>+0(SB), Z2
+	VBROADCASTSS c_c2d00000<>+0(SB), Z1
+	VBROADCASTSS c_42b20000<>+0(SB), Z2
 	XORQ         SI, SI
 
 single1:
-	LEAQ         16(SI), DI
-	CMPQ         DI, BX
-	JG           tail1
-	VMOVUPS      (DX)(SI*4), Z3
-	VMAXPS       Z3, Z1, Z3
-	VMINPS       Z3, Z2, Z3
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z3, Z4
-	VRNDSCALEPS  $0x08, Z4, Z4
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z4, Z3
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z4, Z3
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z5
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z3, Z5
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z3, Z5
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z3, Z5
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z3, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z3, Z5
-	VSCALEFPS    Z4, Z5, Z5
-	VMOVUPS      (CX)(SI*4), Z3
-	VFNMADD231PS Z5, Z0, Z3
-	VMOVUPS      (AX)(SI*4), Z4
-	VADDPS       Z4, Z3, Z3
-	VMOVUPS      Z3, (AX)(SI*4)
-	MOVQ         DI, SI
-	JMP          single1
+	LEAQ              16(SI), DI
+	CMPQ              DI, BX
+	JG                tail1
+	VMOVUPS           (DX)(SI*4), Z3
+	VMAXPS            Z3, Z1, Z3
+	VMINPS            Z3, Z2, Z3
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z4, Z3
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
+	VSCALEFPS         Z4, Z5, Z5
+	VMOVUPS           (CX)(SI*4), Z3
+	VFNMADD231PS      Z5, Z0, Z3
+	VMOVUPS           (AX)(SI*4), Z4
+	VADDPS            Z4, Z3, Z3
+	VMOVUPS           Z3, (AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               single1
 
 tail1:
-	MOVQ         BX, DI
-	SUBQ         SI, DI
-	JE           done1
-	MOVQ         $-1, BX
-	BZHIQ        DI, BX, BX
-	KMOVW        BX, K1
-	VMOVUPS.Z    (DX)(SI*4), K1, Z3
-	VMAXPS       Z3, Z1, Z3
-	VMINPS       Z3, Z2, Z3
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z3, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z1, Z3
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z1, Z3
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z2
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z3, Z2
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z3, Z2
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z3, Z2
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z3, Z2
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z3, Z2
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z3, Z2
-	VSCALEFPS    Z1, Z2, Z2
-	VMOVUPS.Z    (CX)(SI*4), K1, Z1
-	VFNMADD231PS Z2, Z0, Z1
-	VMOVUPS.Z    (AX)(SI*4), K1, Z0
-	VADDPS       Z0, Z1, Z1
-	VMOVUPS      Z1, K1, (AX)(SI*4)
+	MOVQ              BX, DI
+	SUBQ              SI, DI
+	JE                done1
+	MOVQ              $-1, BX
+	BZHIQ             DI, BX, BX
+	KMOVW             BX, K1
+	VMOVUPS.Z         (DX)(SI*4), K1, Z3
+	VMAXPS            Z3, Z1, Z3
+	VMINPS            Z3, Z2, Z3
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z1, Z3
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z2
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z2
+	VSCALEFPS         Z1, Z2, Z2
+	VMOVUPS.Z         (CX)(SI*4), K1, Z1
+	VFNMADD231PS      Z2, Z0, Z1
+	VMOVUPS.Z         (AX)(SI*4), K1, Z0
+	VADDPS            Z0, Z1, Z1
+	VMOVUPS           Z1, K1, (AX)(SI*4)
 
 done1:
 	VZEROUPPER
 	RET
 
-DATA lanes_c2d00000<>+0(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+4(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+8(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+12(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+16(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+20(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+24(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+28(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+32(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+36(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+40(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+44(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+48(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+52(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+56(SB)/4, $0xc2d00000
-DATA lanes_c2d00000<>+60(SB)/4, $0xc2d00000
-GLOBL lanes_c2d00000<>(SB), RODATA|NOPTR, $64
+DATA c_c2d00000<>+0(SB)/4, $0xc2d00000
+GLOBL c_c2d00000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_42b20000<>+0(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+4(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+8(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+12(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+16(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+20(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+24(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+28(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+32(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+36(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+40(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+44(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+48(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+52(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+56(SB)/4, $0x42b20000
-DATA lanes_42b20000<>+60(SB)/4, $0x42b20000
-GLOBL lanes_42b20000<>(SB), RODATA|NOPTR, $64
+DATA c_42b20000<>+0(SB)/4, $0x42b20000
+GLOBL c_42b20000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+32(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+36(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+40(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+44(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+48(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+52(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+56(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+60(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $64
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+32(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+36(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+40(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+44(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+48(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+52(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+56(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+60(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $64
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+32(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+36(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+40(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+44(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+48(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+52(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+56(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+60(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $64
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+32(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+36(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+40(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+44(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+48(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+52(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+56(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+60(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $64
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+32(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+36(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+40(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+44(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+48(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+52(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+56(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+60(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $64
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+32(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+36(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+40(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+44(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+48(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+52(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+56(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+60(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $64
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+32(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+36(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+40(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+44(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+48(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+52(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+56(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $64
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+32(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+36(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+40(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+44(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+48(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+52(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+56(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $64
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
