@@ -22,10 +22,9 @@ func attention(c *build.Context, isa ISA) {
 		attentionTranspose(c)
 		attentionDelta(c)
 	}
-	k := newAttentionConstants(c, isa)
-	attentionSoftmax(c, isa, k)
-	attentionLogSum(c, isa, k)
-	attentionGrad(c, isa, k)
+	attentionSoftmax(c, isa)
+	attentionLogSum(c, isa)
+	attentionGrad(c, isa)
 }
 
 // attentionRows is how many rows of the product are computed at once: with the widest tile, 24 of AVX-512's 32 registers hold sums, and 12

@@ -12,15 +12,23 @@ func AttentionProduct16(c *float32, ldc int, a *float32, ars int, acs int, b *fl
 func AttentionTranspose(dst *float32, ldd int, src *float32, lds int, n int)
 
 // AttentionDelta computes delta[i] = Σ dy[i·ld+l]·y[i·ld+l] over l < d, a multiple of 8, for i < m. m and d are at least 1.
+//
+//go:noescape
 func AttentionDelta(delta *float32, dy *float32, y *float32, ld int, m int, d int)
 
 // AttentionSoftmax computes, for each of m rows ld apart, top[i] = scale·max p[i,j], sum[i] = Σ exp(scale·p[i,j] − top[i]) and
 // p[i,j] = exp(scale·p[i,j] − top[i])/sum[i] over j < n. ld is at least n rounded up to vectors; what lies between becomes 0. scale is positive, n at least 1.
+//
+//go:noescape
 func AttentionSoftmax(p *float32, ld int, top *float32, sum *float32, m int, n int, scale float32)
 
 // AttentionLogSum computes lse[i] += log(sum[i]) for i < n rounded up to vectors. Sums are normal numbers or NaN; n is at least 1.
+//
+//go:noescape
 func AttentionLogSum(lse *float32, sum *float32, n int)
 
 // AttentionGrad computes, for m rows ld apart, p[i,j] = exp(scale·p[i,j] − lse[i]) and ds[i,j] = p[i,j]·(ds[i,j] − delta[i])·scale
 // for j < n rounded up to vectors, which ld must leave room for. m and n are at least 1.
+//
+//go:noescape
 func AttentionGrad(p *float32, ds *float32, ld int, lse *float32, delta *float32, m int, n int, scale float32)

@@ -3138,474 +3138,8 @@ done:
 	VZEROUPPER
 	RET
 
-DATA attention_lo<>+0(SB)/4, $0xc2ad3333
-DATA attention_lo<>+4(SB)/4, $0xc2ad3333
-DATA attention_lo<>+8(SB)/4, $0xc2ad3333
-DATA attention_lo<>+12(SB)/4, $0xc2ad3333
-DATA attention_lo<>+16(SB)/4, $0xc2ad3333
-DATA attention_lo<>+20(SB)/4, $0xc2ad3333
-DATA attention_lo<>+24(SB)/4, $0xc2ad3333
-DATA attention_lo<>+28(SB)/4, $0xc2ad3333
-DATA attention_lo<>+32(SB)/4, $0xc2ad3333
-DATA attention_lo<>+36(SB)/4, $0xc2ad3333
-DATA attention_lo<>+40(SB)/4, $0xc2ad3333
-DATA attention_lo<>+44(SB)/4, $0xc2ad3333
-DATA attention_lo<>+48(SB)/4, $0xc2ad3333
-DATA attention_lo<>+52(SB)/4, $0xc2ad3333
-DATA attention_lo<>+56(SB)/4, $0xc2ad3333
-DATA attention_lo<>+60(SB)/4, $0xc2ad3333
-GLOBL attention_lo<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log2e<>+0(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+4(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+8(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+12(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+16(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+20(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+24(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+28(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+32(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+36(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+40(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+44(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+48(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+52(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+56(SB)/4, $0x3fb8aa3b
-DATA attention_log2e<>+60(SB)/4, $0x3fb8aa3b
-GLOBL attention_log2e<>(SB), RODATA|NOPTR, $64
-
-DATA attention_ln2hi<>+0(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+4(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+8(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+12(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+16(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+20(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+24(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+28(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+32(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+36(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+40(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+44(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+48(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+52(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+56(SB)/4, $0x3f318000
-DATA attention_ln2hi<>+60(SB)/4, $0x3f318000
-GLOBL attention_ln2hi<>(SB), RODATA|NOPTR, $64
-
-DATA attention_ln2lo<>+0(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+4(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+8(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+12(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+16(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+20(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+24(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+28(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+32(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+36(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+40(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+44(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+48(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+52(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+56(SB)/4, $0xb95e8083
-DATA attention_ln2lo<>+60(SB)/4, $0xb95e8083
-GLOBL attention_ln2lo<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp0<>+0(SB)/4, $0x39506967
-DATA attention_exp0<>+4(SB)/4, $0x39506967
-DATA attention_exp0<>+8(SB)/4, $0x39506967
-DATA attention_exp0<>+12(SB)/4, $0x39506967
-DATA attention_exp0<>+16(SB)/4, $0x39506967
-DATA attention_exp0<>+20(SB)/4, $0x39506967
-DATA attention_exp0<>+24(SB)/4, $0x39506967
-DATA attention_exp0<>+28(SB)/4, $0x39506967
-DATA attention_exp0<>+32(SB)/4, $0x39506967
-DATA attention_exp0<>+36(SB)/4, $0x39506967
-DATA attention_exp0<>+40(SB)/4, $0x39506967
-DATA attention_exp0<>+44(SB)/4, $0x39506967
-DATA attention_exp0<>+48(SB)/4, $0x39506967
-DATA attention_exp0<>+52(SB)/4, $0x39506967
-DATA attention_exp0<>+56(SB)/4, $0x39506967
-DATA attention_exp0<>+60(SB)/4, $0x39506967
-GLOBL attention_exp0<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp1<>+0(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+4(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+8(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+12(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+16(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+20(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+24(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+28(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+32(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+36(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+40(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+44(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+48(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+52(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+56(SB)/4, $0x3ab743ce
-DATA attention_exp1<>+60(SB)/4, $0x3ab743ce
-GLOBL attention_exp1<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp2<>+0(SB)/4, $0x3c088908
-DATA attention_exp2<>+4(SB)/4, $0x3c088908
-DATA attention_exp2<>+8(SB)/4, $0x3c088908
-DATA attention_exp2<>+12(SB)/4, $0x3c088908
-DATA attention_exp2<>+16(SB)/4, $0x3c088908
-DATA attention_exp2<>+20(SB)/4, $0x3c088908
-DATA attention_exp2<>+24(SB)/4, $0x3c088908
-DATA attention_exp2<>+28(SB)/4, $0x3c088908
-DATA attention_exp2<>+32(SB)/4, $0x3c088908
-DATA attention_exp2<>+36(SB)/4, $0x3c088908
-DATA attention_exp2<>+40(SB)/4, $0x3c088908
-DATA attention_exp2<>+44(SB)/4, $0x3c088908
-DATA attention_exp2<>+48(SB)/4, $0x3c088908
-DATA attention_exp2<>+52(SB)/4, $0x3c088908
-DATA attention_exp2<>+56(SB)/4, $0x3c088908
-DATA attention_exp2<>+60(SB)/4, $0x3c088908
-GLOBL attention_exp2<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp3<>+0(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+4(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+8(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+12(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+16(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+20(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+24(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+28(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+32(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+36(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+40(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+44(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+48(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+52(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+56(SB)/4, $0x3d2aa9c1
-DATA attention_exp3<>+60(SB)/4, $0x3d2aa9c1
-GLOBL attention_exp3<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp4<>+0(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+4(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+8(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+12(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+16(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+20(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+24(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+28(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+32(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+36(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+40(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+44(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+48(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+52(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+56(SB)/4, $0x3e2aaaaa
-DATA attention_exp4<>+60(SB)/4, $0x3e2aaaaa
-GLOBL attention_exp4<>(SB), RODATA|NOPTR, $64
-
-DATA attention_exp5<>+0(SB)/4, $0x3f000000
-DATA attention_exp5<>+4(SB)/4, $0x3f000000
-DATA attention_exp5<>+8(SB)/4, $0x3f000000
-DATA attention_exp5<>+12(SB)/4, $0x3f000000
-DATA attention_exp5<>+16(SB)/4, $0x3f000000
-DATA attention_exp5<>+20(SB)/4, $0x3f000000
-DATA attention_exp5<>+24(SB)/4, $0x3f000000
-DATA attention_exp5<>+28(SB)/4, $0x3f000000
-DATA attention_exp5<>+32(SB)/4, $0x3f000000
-DATA attention_exp5<>+36(SB)/4, $0x3f000000
-DATA attention_exp5<>+40(SB)/4, $0x3f000000
-DATA attention_exp5<>+44(SB)/4, $0x3f000000
-DATA attention_exp5<>+48(SB)/4, $0x3f000000
-DATA attention_exp5<>+52(SB)/4, $0x3f000000
-DATA attention_exp5<>+56(SB)/4, $0x3f000000
-DATA attention_exp5<>+60(SB)/4, $0x3f000000
-GLOBL attention_exp5<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log0<>+0(SB)/4, $0x3d9021bb
-DATA attention_log0<>+4(SB)/4, $0x3d9021bb
-DATA attention_log0<>+8(SB)/4, $0x3d9021bb
-DATA attention_log0<>+12(SB)/4, $0x3d9021bb
-DATA attention_log0<>+16(SB)/4, $0x3d9021bb
-DATA attention_log0<>+20(SB)/4, $0x3d9021bb
-DATA attention_log0<>+24(SB)/4, $0x3d9021bb
-DATA attention_log0<>+28(SB)/4, $0x3d9021bb
-DATA attention_log0<>+32(SB)/4, $0x3d9021bb
-DATA attention_log0<>+36(SB)/4, $0x3d9021bb
-DATA attention_log0<>+40(SB)/4, $0x3d9021bb
-DATA attention_log0<>+44(SB)/4, $0x3d9021bb
-DATA attention_log0<>+48(SB)/4, $0x3d9021bb
-DATA attention_log0<>+52(SB)/4, $0x3d9021bb
-DATA attention_log0<>+56(SB)/4, $0x3d9021bb
-DATA attention_log0<>+60(SB)/4, $0x3d9021bb
-GLOBL attention_log0<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log1<>+0(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+4(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+8(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+12(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+16(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+20(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+24(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+28(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+32(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+36(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+40(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+44(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+48(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+52(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+56(SB)/4, $0xbdebd1b8
-DATA attention_log1<>+60(SB)/4, $0xbdebd1b8
-GLOBL attention_log1<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log2<>+0(SB)/4, $0x3def251a
-DATA attention_log2<>+4(SB)/4, $0x3def251a
-DATA attention_log2<>+8(SB)/4, $0x3def251a
-DATA attention_log2<>+12(SB)/4, $0x3def251a
-DATA attention_log2<>+16(SB)/4, $0x3def251a
-DATA attention_log2<>+20(SB)/4, $0x3def251a
-DATA attention_log2<>+24(SB)/4, $0x3def251a
-DATA attention_log2<>+28(SB)/4, $0x3def251a
-DATA attention_log2<>+32(SB)/4, $0x3def251a
-DATA attention_log2<>+36(SB)/4, $0x3def251a
-DATA attention_log2<>+40(SB)/4, $0x3def251a
-DATA attention_log2<>+44(SB)/4, $0x3def251a
-DATA attention_log2<>+48(SB)/4, $0x3def251a
-DATA attention_log2<>+52(SB)/4, $0x3def251a
-DATA attention_log2<>+56(SB)/4, $0x3def251a
-DATA attention_log2<>+60(SB)/4, $0x3def251a
-GLOBL attention_log2<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log3<>+0(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+4(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+8(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+12(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+16(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+20(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+24(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+28(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+32(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+36(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+40(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+44(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+48(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+52(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+56(SB)/4, $0xbdfe5d4f
-DATA attention_log3<>+60(SB)/4, $0xbdfe5d4f
-GLOBL attention_log3<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log4<>+0(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+4(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+8(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+12(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+16(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+20(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+24(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+28(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+32(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+36(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+40(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+44(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+48(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+52(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+56(SB)/4, $0x3e11e9bf
-DATA attention_log4<>+60(SB)/4, $0x3e11e9bf
-GLOBL attention_log4<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log5<>+0(SB)/4, $0xbe2aae50
-DATA attention_log5<>+4(SB)/4, $0xbe2aae50
-DATA attention_log5<>+8(SB)/4, $0xbe2aae50
-DATA attention_log5<>+12(SB)/4, $0xbe2aae50
-DATA attention_log5<>+16(SB)/4, $0xbe2aae50
-DATA attention_log5<>+20(SB)/4, $0xbe2aae50
-DATA attention_log5<>+24(SB)/4, $0xbe2aae50
-DATA attention_log5<>+28(SB)/4, $0xbe2aae50
-DATA attention_log5<>+32(SB)/4, $0xbe2aae50
-DATA attention_log5<>+36(SB)/4, $0xbe2aae50
-DATA attention_log5<>+40(SB)/4, $0xbe2aae50
-DATA attention_log5<>+44(SB)/4, $0xbe2aae50
-DATA attention_log5<>+48(SB)/4, $0xbe2aae50
-DATA attention_log5<>+52(SB)/4, $0xbe2aae50
-DATA attention_log5<>+56(SB)/4, $0xbe2aae50
-DATA attention_log5<>+60(SB)/4, $0xbe2aae50
-GLOBL attention_log5<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log6<>+0(SB)/4, $0x3e4cceac
-DATA attention_log6<>+4(SB)/4, $0x3e4cceac
-DATA attention_log6<>+8(SB)/4, $0x3e4cceac
-DATA attention_log6<>+12(SB)/4, $0x3e4cceac
-DATA attention_log6<>+16(SB)/4, $0x3e4cceac
-DATA attention_log6<>+20(SB)/4, $0x3e4cceac
-DATA attention_log6<>+24(SB)/4, $0x3e4cceac
-DATA attention_log6<>+28(SB)/4, $0x3e4cceac
-DATA attention_log6<>+32(SB)/4, $0x3e4cceac
-DATA attention_log6<>+36(SB)/4, $0x3e4cceac
-DATA attention_log6<>+40(SB)/4, $0x3e4cceac
-DATA attention_log6<>+44(SB)/4, $0x3e4cceac
-DATA attention_log6<>+48(SB)/4, $0x3e4cceac
-DATA attention_log6<>+52(SB)/4, $0x3e4cceac
-DATA attention_log6<>+56(SB)/4, $0x3e4cceac
-DATA attention_log6<>+60(SB)/4, $0x3e4cceac
-GLOBL attention_log6<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log7<>+0(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+4(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+8(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+12(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+16(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+20(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+24(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+28(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+32(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+36(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+40(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+44(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+48(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+52(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+56(SB)/4, $0xbe7ffffc
-DATA attention_log7<>+60(SB)/4, $0xbe7ffffc
-GLOBL attention_log7<>(SB), RODATA|NOPTR, $64
-
-DATA attention_log8<>+0(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+4(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+8(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+12(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+16(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+20(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+24(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+28(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+32(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+36(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+40(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+44(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+48(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+52(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+56(SB)/4, $0x3eaaaaaa
-DATA attention_log8<>+60(SB)/4, $0x3eaaaaaa
-GLOBL attention_log8<>(SB), RODATA|NOPTR, $64
-
-DATA attention_one<>+0(SB)/4, $0x3f800000
-DATA attention_one<>+4(SB)/4, $0x3f800000
-DATA attention_one<>+8(SB)/4, $0x3f800000
-DATA attention_one<>+12(SB)/4, $0x3f800000
-DATA attention_one<>+16(SB)/4, $0x3f800000
-DATA attention_one<>+20(SB)/4, $0x3f800000
-DATA attention_one<>+24(SB)/4, $0x3f800000
-DATA attention_one<>+28(SB)/4, $0x3f800000
-DATA attention_one<>+32(SB)/4, $0x3f800000
-DATA attention_one<>+36(SB)/4, $0x3f800000
-DATA attention_one<>+40(SB)/4, $0x3f800000
-DATA attention_one<>+44(SB)/4, $0x3f800000
-DATA attention_one<>+48(SB)/4, $0x3f800000
-DATA attention_one<>+52(SB)/4, $0x3f800000
-DATA attention_one<>+56(SB)/4, $0x3f800000
-DATA attention_one<>+60(SB)/4, $0x3f800000
-GLOBL attention_one<>(SB), RODATA|NOPTR, $64
-
-DATA attention_half<>+0(SB)/4, $0x3f000000
-DATA attention_half<>+4(SB)/4, $0x3f000000
-DATA attention_half<>+8(SB)/4, $0x3f000000
-DATA attention_half<>+12(SB)/4, $0x3f000000
-DATA attention_half<>+16(SB)/4, $0x3f000000
-DATA attention_half<>+20(SB)/4, $0x3f000000
-DATA attention_half<>+24(SB)/4, $0x3f000000
-DATA attention_half<>+28(SB)/4, $0x3f000000
-DATA attention_half<>+32(SB)/4, $0x3f000000
-DATA attention_half<>+36(SB)/4, $0x3f000000
-DATA attention_half<>+40(SB)/4, $0x3f000000
-DATA attention_half<>+44(SB)/4, $0x3f000000
-DATA attention_half<>+48(SB)/4, $0x3f000000
-DATA attention_half<>+52(SB)/4, $0x3f000000
-DATA attention_half<>+56(SB)/4, $0x3f000000
-DATA attention_half<>+60(SB)/4, $0x3f000000
-GLOBL attention_half<>(SB), RODATA|NOPTR, $64
-
-DATA attention_zero<>+0(SB)/4, $0x00000000
-DATA attention_zero<>+4(SB)/4, $0x00000000
-DATA attention_zero<>+8(SB)/4, $0x00000000
-DATA attention_zero<>+12(SB)/4, $0x00000000
-DATA attention_zero<>+16(SB)/4, $0x00000000
-DATA attention_zero<>+20(SB)/4, $0x00000000
-DATA attention_zero<>+24(SB)/4, $0x00000000
-DATA attention_zero<>+28(SB)/4, $0x00000000
-DATA attention_zero<>+32(SB)/4, $0x00000000
-DATA attention_zero<>+36(SB)/4, $0x00000000
-DATA attention_zero<>+40(SB)/4, $0x00000000
-DATA attention_zero<>+44(SB)/4, $0x00000000
-DATA attention_zero<>+48(SB)/4, $0x00000000
-DATA attention_zero<>+52(SB)/4, $0x00000000
-DATA attention_zero<>+56(SB)/4, $0x00000000
-DATA attention_zero<>+60(SB)/4, $0x00000000
-GLOBL attention_zero<>(SB), RODATA|NOPTR, $64
-
-DATA attention_sqrthalf<>+0(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+4(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+8(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+12(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+16(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+20(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+24(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+28(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+32(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+36(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+40(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+44(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+48(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+52(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+56(SB)/4, $0x3f3504f3
-DATA attention_sqrthalf<>+60(SB)/4, $0x3f3504f3
-GLOBL attention_sqrthalf<>(SB), RODATA|NOPTR, $64
-
-DATA attention_lowest<>+0(SB)/4, $0xff800000
-DATA attention_lowest<>+4(SB)/4, $0xff800000
-DATA attention_lowest<>+8(SB)/4, $0xff800000
-DATA attention_lowest<>+12(SB)/4, $0xff800000
-DATA attention_lowest<>+16(SB)/4, $0xff800000
-DATA attention_lowest<>+20(SB)/4, $0xff800000
-DATA attention_lowest<>+24(SB)/4, $0xff800000
-DATA attention_lowest<>+28(SB)/4, $0xff800000
-DATA attention_lowest<>+32(SB)/4, $0xff800000
-DATA attention_lowest<>+36(SB)/4, $0xff800000
-DATA attention_lowest<>+40(SB)/4, $0xff800000
-DATA attention_lowest<>+44(SB)/4, $0xff800000
-DATA attention_lowest<>+48(SB)/4, $0xff800000
-DATA attention_lowest<>+52(SB)/4, $0xff800000
-DATA attention_lowest<>+56(SB)/4, $0xff800000
-DATA attention_lowest<>+60(SB)/4, $0xff800000
-GLOBL attention_lowest<>(SB), RODATA|NOPTR, $64
-
-DATA attention_lanes<>+0(SB)/4, $0xffffffff
-DATA attention_lanes<>+4(SB)/4, $0xffffffff
-DATA attention_lanes<>+8(SB)/4, $0xffffffff
-DATA attention_lanes<>+12(SB)/4, $0xffffffff
-DATA attention_lanes<>+16(SB)/4, $0xffffffff
-DATA attention_lanes<>+20(SB)/4, $0xffffffff
-DATA attention_lanes<>+24(SB)/4, $0xffffffff
-DATA attention_lanes<>+28(SB)/4, $0xffffffff
-DATA attention_lanes<>+32(SB)/4, $0xffffffff
-DATA attention_lanes<>+36(SB)/4, $0xffffffff
-DATA attention_lanes<>+40(SB)/4, $0xffffffff
-DATA attention_lanes<>+44(SB)/4, $0xffffffff
-DATA attention_lanes<>+48(SB)/4, $0xffffffff
-DATA attention_lanes<>+52(SB)/4, $0xffffffff
-DATA attention_lanes<>+56(SB)/4, $0xffffffff
-DATA attention_lanes<>+60(SB)/4, $0xffffffff
-DATA attention_lanes<>+64(SB)/4, $0x00000000
-DATA attention_lanes<>+68(SB)/4, $0x00000000
-DATA attention_lanes<>+72(SB)/4, $0x00000000
-DATA attention_lanes<>+76(SB)/4, $0x00000000
-DATA attention_lanes<>+80(SB)/4, $0x00000000
-DATA attention_lanes<>+84(SB)/4, $0x00000000
-DATA attention_lanes<>+88(SB)/4, $0x00000000
-DATA attention_lanes<>+92(SB)/4, $0x00000000
-DATA attention_lanes<>+96(SB)/4, $0x00000000
-DATA attention_lanes<>+100(SB)/4, $0x00000000
-DATA attention_lanes<>+104(SB)/4, $0x00000000
-DATA attention_lanes<>+108(SB)/4, $0x00000000
-DATA attention_lanes<>+112(SB)/4, $0x00000000
-DATA attention_lanes<>+116(SB)/4, $0x00000000
-DATA attention_lanes<>+120(SB)/4, $0x00000000
-DATA attention_lanes<>+124(SB)/4, $0x00000000
-GLOBL attention_lanes<>(SB), RODATA|NOPTR, $128
-
 // func AttentionSoftmax(p *float32, ld int, top *float32, sum *float32, m int, n int, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512F, BMI2
 TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         p+0(FP), AX
 	MOVQ         ld+8(FP), CX
@@ -3614,18 +3148,16 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         m+32(FP), SI
 	MOVQ         n+40(FP), DI
 	SHLQ         $0x02, CX
+	VMOVUPS      lanes_ff800000<>+0(SB), Z0
 	LEAQ         -1(DI), R8
 	ANDQ         $-16, R8
 	SUBQ         R8, DI
-	MOVQ         $0x00000010, R9
-	SUBQ         DI, R9
+	MOVQ         $-1, R9
+	BZHIQ        DI, R9, R9
+	KMOVW        R9, K1
 	SHLQ         $0x02, R8
-	VMOVUPS      attention_lowest<>+0(SB), Z0
-	LEAQ         attention_lanes<>+0(SB), DI
-	VMOVUPS      (DI)(R9*4), Z1
-	VPMOVD2M     Z1, K1
-	VMOVUPS      attention_lo<>+0(SB), Z2
 	VBROADCASTSS scale+48(FP), Z1
+	VMOVUPS      lanes_c2ad3333<>+0(SB), Z2
 
 rows:
 	VMOVAPS Z0, Z3
@@ -3656,19 +3188,17 @@ max_done:
 	VMOVUPS       (AX)(R8*1), K1, Z4
 	VFMSUB213PS   Z3, Z1, Z4
 	VCMPPS        $0x05, Z2, Z4, K2
-	VMULPS        attention_log2e<>+0(SB), Z4, Z5
+	VMULPS        lanes_3fb8aa3b<>+0(SB), Z4, Z5
 	VRNDSCALEPS   $0x08, Z5, Z5
-	VFNMADD231PS  attention_ln2hi<>+0(SB), Z5, Z4
-	VFNMADD231PS  attention_ln2lo<>+0(SB), Z5, Z4
-	VMOVUPS       attention_exp0<>+0(SB), Z6
-	VFMADD213PS   attention_exp1<>+0(SB), Z4, Z6
-	VFMADD213PS   attention_exp2<>+0(SB), Z4, Z6
-	VFMADD213PS   attention_exp3<>+0(SB), Z4, Z6
-	VFMADD213PS   attention_exp4<>+0(SB), Z4, Z6
-	VFMADD213PS   attention_exp5<>+0(SB), Z4, Z6
-	VMULPS        Z4, Z4, Z7
-	VADDPS        attention_one<>+0(SB), Z4, Z4
-	VFMADD213PS   Z4, Z7, Z6
+	VFNMADD231PS  lanes_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS  lanes_b102e308<>+0(SB), Z5, Z4
+	VMOVUPS       lanes_3ab511a7<>+0(SB), Z6
+	VFMADD213PS   lanes_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS   lanes_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS   lanes_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS   lanes_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS   lanes_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS   lanes_3f800000<>+0(SB), Z4, Z6
 	VSCALEFPS.Z   Z5, Z6, K2, Z6
 	VMOVUPS       Z6, (AX)(R8*1)
 	XORQ          DI, DI
@@ -3679,19 +3209,17 @@ exp:
 	VMOVUPS      (AX)(DI*1), Z4
 	VFMSUB213PS  Z3, Z1, Z4
 	VCMPPS       $0x05, Z2, Z4, K2
-	VMULPS       attention_log2e<>+0(SB), Z4, Z5
+	VMULPS       lanes_3fb8aa3b<>+0(SB), Z4, Z5
 	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS attention_ln2hi<>+0(SB), Z5, Z4
-	VFNMADD231PS attention_ln2lo<>+0(SB), Z5, Z4
-	VMOVUPS      attention_exp0<>+0(SB), Z7
-	VFMADD213PS  attention_exp1<>+0(SB), Z4, Z7
-	VFMADD213PS  attention_exp2<>+0(SB), Z4, Z7
-	VFMADD213PS  attention_exp3<>+0(SB), Z4, Z7
-	VFMADD213PS  attention_exp4<>+0(SB), Z4, Z7
-	VFMADD213PS  attention_exp5<>+0(SB), Z4, Z7
-	VMULPS       Z4, Z4, Z8
-	VADDPS       attention_one<>+0(SB), Z4, Z4
-	VFMADD213PS  Z4, Z8, Z7
+	VFNMADD231PS lanes_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS lanes_b102e308<>+0(SB), Z5, Z4
+	VMOVUPS      lanes_3ab511a7<>+0(SB), Z7
+	VFMADD213PS  lanes_3c091d36<>+0(SB), Z4, Z7
+	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z4, Z7
+	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z4, Z7
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Z4, Z7
+	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z7
+	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z7
 	VSCALEFPS.Z  Z5, Z7, K2, Z7
 	VMOVUPS      Z7, (AX)(DI*1)
 	VADDPS       Z7, Z6, Z6
@@ -3709,7 +3237,7 @@ exp_done:
 	VPERMILPS     $0xb1, X6, X3
 	VADDPS        X3, X6, X6
 	VMOVSS        X6, (BX)
-	VMOVSS        attention_one<>+0(SB), X3
+	VMOVSS        lanes_3f800000<>+0(SB), X3
 	VDIVSS        X6, X3, X3
 	VBROADCASTSS  X3, Z3
 	XORQ          DI, DI
@@ -3728,6 +3256,204 @@ scale:
 	VZEROUPPER
 	RET
 
+DATA lanes_ff800000<>+0(SB)/4, $0xff800000
+DATA lanes_ff800000<>+4(SB)/4, $0xff800000
+DATA lanes_ff800000<>+8(SB)/4, $0xff800000
+DATA lanes_ff800000<>+12(SB)/4, $0xff800000
+DATA lanes_ff800000<>+16(SB)/4, $0xff800000
+DATA lanes_ff800000<>+20(SB)/4, $0xff800000
+DATA lanes_ff800000<>+24(SB)/4, $0xff800000
+DATA lanes_ff800000<>+28(SB)/4, $0xff800000
+DATA lanes_ff800000<>+32(SB)/4, $0xff800000
+DATA lanes_ff800000<>+36(SB)/4, $0xff800000
+DATA lanes_ff800000<>+40(SB)/4, $0xff800000
+DATA lanes_ff800000<>+44(SB)/4, $0xff800000
+DATA lanes_ff800000<>+48(SB)/4, $0xff800000
+DATA lanes_ff800000<>+52(SB)/4, $0xff800000
+DATA lanes_ff800000<>+56(SB)/4, $0xff800000
+DATA lanes_ff800000<>+60(SB)/4, $0xff800000
+GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_c2ad3333<>+0(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+4(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+8(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+12(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+16(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+20(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+24(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+28(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+32(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+36(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+40(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+44(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+48(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+52(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+56(SB)/4, $0xc2ad3333
+DATA lanes_c2ad3333<>+60(SB)/4, $0xc2ad3333
+GLOBL lanes_c2ad3333<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+32(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+36(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+40(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+44(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+48(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+52(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+56(SB)/4, $0x3f317218
+DATA lanes_3f317218<>+60(SB)/4, $0x3f317218
+GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+32(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+36(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+40(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+44(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+48(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+52(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+56(SB)/4, $0xb102e308
+DATA lanes_b102e308<>+60(SB)/4, $0xb102e308
+GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+32(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+36(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+40(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+44(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+48(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+52(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+56(SB)/4, $0x3ab511a7
+DATA lanes_3ab511a7<>+60(SB)/4, $0x3ab511a7
+GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+32(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+36(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+40(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+44(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+48(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+52(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+56(SB)/4, $0x3c091d36
+DATA lanes_3c091d36<>+60(SB)/4, $0x3c091d36
+GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+32(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+36(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+40(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+44(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+48(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+52(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+56(SB)/4, $0x3d2aac7a
+DATA lanes_3d2aac7a<>+60(SB)/4, $0x3d2aac7a
+GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+32(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+36(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+40(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+44(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+48(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+52(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+56(SB)/4, $0x3e2aaa48
+DATA lanes_3e2aaa48<>+60(SB)/4, $0x3e2aaa48
+GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+32(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+36(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+40(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+44(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+48(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+52(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+56(SB)/4, $0x3efffffe
+DATA lanes_3efffffe<>+60(SB)/4, $0x3efffffe
+GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+32(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+36(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+40(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+44(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+48(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+52(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+56(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+60(SB)/4, $0x3f800000
+GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $64
+
 // func AttentionLogSum(lse *float32, sum *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·AttentionLogSum(SB), NOSPLIT, $0-24
@@ -3737,30 +3463,30 @@ TEXT ·AttentionLogSum(SB), NOSPLIT, $0-24
 
 vectors:
 	VMOVUPS      (CX), Z0
-	VMOVUPS      attention_sqrthalf<>+0(SB), Z2
+	VMOVUPS      lanes_3f3504f3<>+0(SB), Z2
 	VPSUBD       Z2, Z0, Z1
 	VPSRAD       $0x17, Z1, Z1
 	VPSLLD       $0x17, Z1, Z2
 	VPSUBD       Z2, Z0, Z2
 	VCVTDQ2PS    Z1, Z1
-	VSUBPS       attention_one<>+0(SB), Z2, Z2
-	VMOVUPS      attention_log0<>+0(SB), Z3
-	VFMADD213PS  attention_log1<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log2<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log3<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log4<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log5<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log6<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log7<>+0(SB), Z2, Z3
-	VFMADD213PS  attention_log8<>+0(SB), Z2, Z3
+	VSUBPS       lanes_3f800000<>+0(SB), Z2, Z2
+	VMOVUPS      lanes_3d9021bb<>+0(SB), Z3
+	VFMADD213PS  lanes_bdebd1b8<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_3def251a<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_bdfe5d4f<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_3e11e9bf<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_be2aae50<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_3e4cceac<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_be7ffffc<>+0(SB), Z2, Z3
+	VFMADD213PS  lanes_3eaaaaaa<>+0(SB), Z2, Z3
 	VMULPS       Z2, Z2, Z4
 	VMULPS       Z2, Z3, Z3
 	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  attention_ln2lo<>+0(SB), Z1, Z3
-	VFNMADD231PS attention_half<>+0(SB), Z4, Z3
-	VFMADD231PS  attention_zero<>+0(SB), Z0, Z3
+	VFMADD231PS  lanes_b95e8083<>+0(SB), Z1, Z3
+	VFNMADD231PS lanes_3f000000<>+0(SB), Z4, Z3
+	VFMADD231PS  lanes_00000000<>+0(SB), Z0, Z3
 	VADDPS       Z2, Z3, Z3
-	VFMADD231PS  attention_ln2hi<>+0(SB), Z1, Z3
+	VFMADD231PS  lanes_3f318000<>+0(SB), Z1, Z3
 	VADDPS       (AX), Z3, Z3
 	VMOVUPS      Z3, (AX)
 	ADDQ         $0x40, AX
@@ -3769,6 +3495,258 @@ vectors:
 	JG           vectors
 	VZEROUPPER
 	RET
+
+DATA lanes_3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+28(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+32(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+36(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+40(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+44(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+48(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+52(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+56(SB)/4, $0x3f3504f3
+DATA lanes_3f3504f3<>+60(SB)/4, $0x3f3504f3
+GLOBL lanes_3f3504f3<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3d9021bb<>+0(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+4(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+8(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+12(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+16(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+20(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+24(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+28(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+32(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+36(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+40(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+44(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+48(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+52(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+56(SB)/4, $0x3d9021bb
+DATA lanes_3d9021bb<>+60(SB)/4, $0x3d9021bb
+GLOBL lanes_3d9021bb<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+4(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+8(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+12(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+16(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+20(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+24(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+28(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+32(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+36(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+40(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+44(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+48(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+52(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+56(SB)/4, $0xbdebd1b8
+DATA lanes_bdebd1b8<>+60(SB)/4, $0xbdebd1b8
+GLOBL lanes_bdebd1b8<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3def251a<>+0(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+4(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+8(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+12(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+16(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+20(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+24(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+28(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+32(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+36(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+40(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+44(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+48(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+52(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+56(SB)/4, $0x3def251a
+DATA lanes_3def251a<>+60(SB)/4, $0x3def251a
+GLOBL lanes_3def251a<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+32(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+36(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+40(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+44(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+48(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+52(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+56(SB)/4, $0xbdfe5d4f
+DATA lanes_bdfe5d4f<>+60(SB)/4, $0xbdfe5d4f
+GLOBL lanes_bdfe5d4f<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+4(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+8(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+12(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+16(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+20(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+24(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+28(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+32(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+36(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+40(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+44(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+48(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+52(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+56(SB)/4, $0x3e11e9bf
+DATA lanes_3e11e9bf<>+60(SB)/4, $0x3e11e9bf
+GLOBL lanes_3e11e9bf<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_be2aae50<>+0(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+4(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+8(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+12(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+16(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+20(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+24(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+28(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+32(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+36(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+40(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+44(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+48(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+52(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+56(SB)/4, $0xbe2aae50
+DATA lanes_be2aae50<>+60(SB)/4, $0xbe2aae50
+GLOBL lanes_be2aae50<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3e4cceac<>+0(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+4(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+8(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+12(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+16(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+20(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+24(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+28(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+32(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+36(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+40(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+44(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+48(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+52(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+56(SB)/4, $0x3e4cceac
+DATA lanes_3e4cceac<>+60(SB)/4, $0x3e4cceac
+GLOBL lanes_3e4cceac<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_be7ffffc<>+0(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+4(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+8(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+12(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+16(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+20(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+24(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+28(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+32(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+36(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+40(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+44(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+48(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+52(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+56(SB)/4, $0xbe7ffffc
+DATA lanes_be7ffffc<>+60(SB)/4, $0xbe7ffffc
+GLOBL lanes_be7ffffc<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+32(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+36(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+40(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+44(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+48(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+52(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+56(SB)/4, $0x3eaaaaaa
+DATA lanes_3eaaaaaa<>+60(SB)/4, $0x3eaaaaaa
+GLOBL lanes_3eaaaaaa<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+28(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+32(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+36(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+40(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+44(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+48(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+52(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+56(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL lanes_b95e8083<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
+GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_00000000<>+0(SB)/4, $0x00000000
+DATA lanes_00000000<>+4(SB)/4, $0x00000000
+DATA lanes_00000000<>+8(SB)/4, $0x00000000
+DATA lanes_00000000<>+12(SB)/4, $0x00000000
+DATA lanes_00000000<>+16(SB)/4, $0x00000000
+DATA lanes_00000000<>+20(SB)/4, $0x00000000
+DATA lanes_00000000<>+24(SB)/4, $0x00000000
+DATA lanes_00000000<>+28(SB)/4, $0x00000000
+DATA lanes_00000000<>+32(SB)/4, $0x00000000
+DATA lanes_00000000<>+36(SB)/4, $0x00000000
+DATA lanes_00000000<>+40(SB)/4, $0x00000000
+DATA lanes_00000000<>+44(SB)/4, $0x00000000
+DATA lanes_00000000<>+48(SB)/4, $0x00000000
+DATA lanes_00000000<>+52(SB)/4, $0x00000000
+DATA lanes_00000000<>+56(SB)/4, $0x00000000
+DATA lanes_00000000<>+60(SB)/4, $0x00000000
+GLOBL lanes_00000000<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f318000<>+0(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+4(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+8(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+12(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+16(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+20(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+24(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+28(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+32(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+36(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+40(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+44(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+48(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+52(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+56(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+60(SB)/4, $0x3f318000
+GLOBL lanes_3f318000<>(SB), RODATA|NOPTR, $64
 
 // func AttentionGrad(p *float32, ds *float32, ld int, lse *float32, delta *float32, m int, n int, scale float32)
 // Requires: AVX, AVX512F
@@ -3782,8 +3760,8 @@ TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	MOVQ         n+48(FP), R8
 	SHLQ         $0x02, DX
 	SHLQ         $0x02, R8
-	VMOVUPS      attention_lo<>+0(SB), Z1
 	VBROADCASTSS scale+56(FP), Z0
+	VMOVUPS      lanes_c2ad3333<>+0(SB), Z1
 
 rows:
 	VBROADCASTSS (BX), Z2
@@ -3794,19 +3772,17 @@ vectors:
 	VMOVUPS      (AX)(R9*1), Z4
 	VFMSUB213PS  Z2, Z0, Z4
 	VCMPPS       $0x05, Z1, Z4, K1
-	VMULPS       attention_log2e<>+0(SB), Z4, Z5
+	VMULPS       lanes_3fb8aa3b<>+0(SB), Z4, Z5
 	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS attention_ln2hi<>+0(SB), Z5, Z4
-	VFNMADD231PS attention_ln2lo<>+0(SB), Z5, Z4
-	VMOVUPS      attention_exp0<>+0(SB), Z6
-	VFMADD213PS  attention_exp1<>+0(SB), Z4, Z6
-	VFMADD213PS  attention_exp2<>+0(SB), Z4, Z6
-	VFMADD213PS  attention_exp3<>+0(SB), Z4, Z6
-	VFMADD213PS  attention_exp4<>+0(SB), Z4, Z6
-	VFMADD213PS  attention_exp5<>+0(SB), Z4, Z6
-	VMULPS       Z4, Z4, Z7
-	VADDPS       attention_one<>+0(SB), Z4, Z4
-	VFMADD213PS  Z4, Z7, Z6
+	VFNMADD231PS lanes_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS lanes_b102e308<>+0(SB), Z5, Z4
+	VMOVUPS      lanes_3ab511a7<>+0(SB), Z6
+	VFMADD213PS  lanes_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z6
 	VSCALEFPS.Z  Z5, Z6, K1, Z6
 	VMOVUPS      Z6, (AX)(R9*1)
 	VMOVUPS      (CX)(R9*1), Z4
