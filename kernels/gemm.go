@@ -7,6 +7,9 @@ import "unsafe"
 type GemmKernel struct {
 	MR, NR int // rows and columns of the tile of C that is kept in registers
 
+	// Narrow columns cost Panel a quarter of a whole panel; 0 says that they cost as much as half of one.
+	Narrow int
+
 	// KC is how many terms of a sum are added in registers before they are added to C. It is fixed for a kernel and not derived from the
 	// CPU's caches: the order of additions, and so every bit of a product, depends on the kernel and on K alone.
 	KC int
@@ -144,10 +147,10 @@ func (t *Table) GemmAdd(transA, transB bool, m, n, k int, alpha float32, a []flo
 	}
 }
 
-// panel is how many of n columns the next panel takes: what is left is cut where a part of a panel costs less than a whole one.
+// panel is how many of n columns the next panel takes: what is left is cut where two narrow panels cost less than a wide one.
 func (g *GemmKernel) panel(n int) int {
 	w := min(n, g.NR)
-	if half := g.NR / 2; g.Direct && w > half && w <= half+half/2 {
+	if half := g.NR / 2; w > half && w <= half+g.Narrow {
 		return half
 	}
 	return w

@@ -46,17 +46,19 @@ var (
 type gemmWidth struct {
 	name    string
 	vectors int
-	isa     ISA // of the registers
+	isa     ISA  // of the registers
+	full    bool // the last one, too
 }
 
 // gemmPanel keeps a tile of C in registers: acc[i][j] += a[i]·b[j], one row of B and one column of A at a time. There is one loop for every
 // number of rows, so that no row is computed in vain, and for every width.
 func gemmPanel(c *build.Context, isa ISA) {
-	mr, widths := 6, []gemmWidth{{"two", 2, AVX2}, {"one", 1, AVX2}}
+	// The widest is first. A masked load costs a little on AVX2, so full panels have their own loops.
+	mr, widths := 6, []gemmWidth{{"full", 2, AVX2, true}, {"two", 2, AVX2, false}, {"one", 1, AVX2, false}}
 	if isa == AVX512 {
 		// Half a register's columns cost half on CPUs that run 512-bit instructions as two of 256 bits, and 17 = 16+1 and 65 = 64+1 tokens are
 		// what small pictures have.
-		mr, widths = 14, []gemmWidth{{"two", 2, AVX512}, {"one", 1, AVX512}, {"half", 1, AVX2}}
+		mr, widths = 14, []gemmWidth{{"two", 2, AVX512, false}, {"one", 1, AVX512, false}, {"half", 1, AVX2, false}}
 	}
 	c.Function("GemmPanel")
 	c.Attributes(attr.NOSPLIT)
@@ -78,18 +80,21 @@ func gemmPanel(c *build.Context, isa ISA) {
 	bytes("aCol", gemmACol)
 	c.Load(c.Param("n"), reg.RCX)
 	for i, w := range widths[1:] {
-		c.CMPQ(reg.RCX, Imm(uint64(w.vectors*w.isa.Lanes())))
-		if i == 0 {
-			c.JG(LabelRef("two"))
-		} else {
-			c.JG(LabelRef("one"))
+		// What does not fit into this one is for the one before.
+		most := w.vectors * w.isa.Lanes()
+		if widths[i].full {
+			most--
 		}
+		c.CMPQ(reg.RCX, Imm(uint64(most)))
+		c.JG(LabelRef(widths[i].name))
 	}
-	// In the order of the jumps above: the narrowest is the one that falls through.
+	// The narrowest is what falls through.
 	for i := len(widths) - 1; i >= 0; i-- {
 		w := widths[i]
 		c.Label(w.name)
-		gemmMask(c, isa, w)
+		if !w.full {
+			gemmMask(c, isa, w)
+		}
 		bytes("aRow", gemmARow)
 		c.LEAQ(Mem{Base: gemmARow, Index: gemmARow, Scale: 2}, gemmARow3)
 		c.LEAQ(Mem{Base: gemmARow, Index: gemmARow, Scale: 4}, gemmARow5)
@@ -203,10 +208,14 @@ func gemmTile(c *build.Context, isa ISA, w gemmWidth, r, mr int) {
 	}
 	b := func(j int) reg.VecPhysical { return vec(w.isa, free+j) }
 	c.Label(name + "_k")
-	for j := range last {
-		c.VMOVUPS(Mem{Base: gemmB, Disp: j * size}, b(j))
+	for j := range w.vectors {
+		m := Mem{Base: gemmB, Disp: j * size}
+		if j < last || w.full {
+			c.VMOVUPS(m, b(j))
+		} else {
+			masked(c, isa, m, b(j))
+		}
 	}
-	masked(c, isa, Mem{Base: gemmB, Disp: last * size}, b(last))
 	for i := range r {
 		a := vec(w.isa, free+2)
 		if isa == AVX512 {
@@ -240,7 +249,7 @@ func gemmTile(c *build.Context, isa ISA, w gemmWidth, r, mr int) {
 	for i := range r {
 		for j := range w.vectors {
 			m := Mem{Base: gemmD, Disp: j * size}
-			if j == last {
+			if j == last && !w.full {
 				masked(c, isa, m, d)
 				c.VFMADD231PS(d, beta, acc(i, j))
 			} else {
@@ -268,16 +277,16 @@ func gemmTile(c *build.Context, isa ISA, w gemmWidth, r, mr int) {
 			c.LEAQ(Mem{Base: gemmC, Index: reg.RAX, Scale: 4}, gemmC)
 		}
 	}
-	if isa == AVX2 {
+	if isa == AVX2 && w.vectors == 1 {
 		// A masked store is many times slower than a full one on some CPUs.
 		c.Load(c.Param("n"), reg.RSI)
-		c.CMPQ(reg.RSI, Imm(uint64(w.vectors*w.isa.Lanes())))
+		c.CMPQ(reg.RSI, Imm(uint64(w.isa.Lanes())))
 		c.JNE(LabelRef(name + "_masked"))
 		store(false)
 		c.JMP(LabelRef(name + "_next"))
 		c.Label(name + "_masked")
 	}
-	store(true)
+	store(!w.full)
 	c.Label(name + "_next")
 	c.Load(c.Param("aNext"), reg.RAX)
 	c.LEAQ(Mem{Base: gemmA, Index: reg.RAX, Scale: 4}, gemmA)

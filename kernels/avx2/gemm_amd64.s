@@ -24,6 +24,8 @@ TEXT ·GemmPanel(SB), NOSPLIT, $0-120
 	MOVQ         aCol+48(FP), R10
 	SHLQ         $0x02, R10
 	MOVQ         n+8(FP), CX
+	CMPQ         CX, $0x0f
+	JG           full
 	CMPQ         CX, $0x08
 	JG           two
 	VMOVD        CX, X15
@@ -542,24 +544,13 @@ two_1_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_1_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_1_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_1_next
-
-two_1_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
-
-two_1_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
 two_2:
 	MOVQ   R13, SI
@@ -602,30 +593,16 @@ two_2_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_2_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_2_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y2, (R11)
-	VMOVUPS Y3, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_2_next
-
-two_2_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
 	VMOVUPS    Y2, (R11)
 	VMASKMOVPS Y3, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
-
-two_2_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
 two_3:
 	MOVQ   R13, SI
@@ -679,22 +656,7 @@ two_3_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_3_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_3_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y2, (R11)
-	VMOVUPS Y3, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y4, (R11)
-	VMOVUPS Y5, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_3_next
-
-two_3_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
@@ -704,11 +666,9 @@ two_3_masked:
 	VMOVUPS    Y4, (R11)
 	VMASKMOVPS Y5, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
-
-two_3_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
 two_4:
 	MOVQ   R13, SI
@@ -775,25 +735,7 @@ two_4_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_4_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_4_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y2, (R11)
-	VMOVUPS Y3, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y4, (R11)
-	VMOVUPS Y5, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y6, (R11)
-	VMOVUPS Y7, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_4_next
-
-two_4_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
@@ -806,11 +748,9 @@ two_4_masked:
 	VMOVUPS    Y6, (R11)
 	VMASKMOVPS Y7, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
-
-two_4_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
 two_5:
 	MOVQ   R13, SI
@@ -888,28 +828,7 @@ two_5_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_5_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_5_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y2, (R11)
-	VMOVUPS Y3, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y4, (R11)
-	VMOVUPS Y5, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y6, (R11)
-	VMOVUPS Y7, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y8, (R11)
-	VMOVUPS Y9, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_5_next
-
-two_5_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
@@ -925,11 +844,9 @@ two_5_masked:
 	VMOVUPS    Y8, (R11)
 	VMASKMOVPS Y9, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
-
-two_5_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
 two_6:
 	MOVQ       ldc+88(FP), AX
@@ -1031,31 +948,7 @@ two_6_k:
 	LEAQ         (R12)(AX*4), R12
 
 two_6_store:
-	MOVQ    ldc+88(FP), AX
-	MOVQ    n+8(FP), SI
-	CMPQ    SI, $0x10
-	JNE     two_6_masked
-	VMOVUPS Y0, (R11)
-	VMOVUPS Y1, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y2, (R11)
-	VMOVUPS Y3, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y4, (R11)
-	VMOVUPS Y5, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y6, (R11)
-	VMOVUPS Y7, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y8, (R11)
-	VMOVUPS Y9, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	VMOVUPS Y10, (R11)
-	VMOVUPS Y11, 32(R11)
-	LEAQ    (R11)(AX*4), R11
-	JMP     two_6_next
-
-two_6_masked:
+	MOVQ       ldc+88(FP), AX
 	VMOVUPS    Y0, (R11)
 	VMASKMOVPS Y1, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
@@ -1074,11 +967,467 @@ two_6_masked:
 	VMOVUPS    Y10, (R11)
 	VMASKMOVPS Y11, Y15, 32(R11)
 	LEAQ       (R11)(AX*4), R11
+	MOVQ       aNext+56(FP), AX
+	LEAQ       (R13)(AX*4), R13
+	JMP        two_tile
 
-two_6_next:
-	MOVQ aNext+56(FP), AX
-	LEAQ (R13)(AX*4), R13
-	JMP  two_tile
+full:
+	MOVQ aRow+40(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), CX
+	LEAQ (BX)(BX*4), DX
+
+full_tile:
+	TESTQ   R15, R15
+	JE      done
+	MOVQ    step+24(FP), R8
+	CMPQ    R8, R15
+	CMOVQGT R15, R8
+	SUBQ    R8, R15
+	CMPQ    R8, $0x06
+	JE      full_6
+	CMPQ    R8, $0x05
+	JE      full_5
+	CMPQ    R8, $0x04
+	JE      full_4
+	CMPQ    R8, $0x03
+	JE      full_3
+	CMPQ    R8, $0x02
+	JE      full_2
+	MOVQ    R13, SI
+	MOVQ    b+64(FP), R8
+	MOVQ    k+16(FP), AX
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+
+full_1_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	ADDQ         R10, SI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_1_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	TESTQ        R12, R12
+	JE           full_1_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+
+full_1_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
+
+full_2:
+	MOVQ   R13, SI
+	MOVQ   b+64(FP), R8
+	MOVQ   k+16(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+full_2_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	ADDQ         R10, SI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_2_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	TESTQ        R12, R12
+	JE           full_2_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y2
+	VFMADD231PS  32(R12), Y13, Y3
+	LEAQ         (R12)(AX*4), R12
+
+full_2_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
+
+full_3:
+	MOVQ   R13, SI
+	MOVQ   b+64(FP), R8
+	MOVQ   k+16(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+full_3_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	ADDQ         R10, SI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_3_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	TESTQ        R12, R12
+	JE           full_3_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y2
+	VFMADD231PS  32(R12), Y13, Y3
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y4
+	VFMADD231PS  32(R12), Y13, Y5
+	LEAQ         (R12)(AX*4), R12
+
+full_3_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
+
+full_4:
+	MOVQ   R13, SI
+	LEAQ   (SI)(CX*1), DI
+	MOVQ   b+64(FP), R8
+	MOVQ   k+16(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+full_4_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	ADDQ         R10, SI
+	ADDQ         R10, DI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_4_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	TESTQ        R12, R12
+	JE           full_4_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y2
+	VFMADD231PS  32(R12), Y13, Y3
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y4
+	VFMADD231PS  32(R12), Y13, Y5
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y6
+	VFMADD231PS  32(R12), Y13, Y7
+	LEAQ         (R12)(AX*4), R12
+
+full_4_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
+
+full_5:
+	MOVQ   R13, SI
+	LEAQ   (SI)(CX*1), DI
+	MOVQ   b+64(FP), R8
+	MOVQ   k+16(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+full_5_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	ADDQ         R10, SI
+	ADDQ         R10, DI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_5_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	TESTQ        R12, R12
+	JE           full_5_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y2
+	VFMADD231PS  32(R12), Y13, Y3
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y4
+	VFMADD231PS  32(R12), Y13, Y5
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y6
+	VFMADD231PS  32(R12), Y13, Y7
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y8
+	VFMADD231PS  32(R12), Y13, Y9
+	LEAQ         (R12)(AX*4), R12
+
+full_5_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y8, (R11)
+	VMOVUPS Y9, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
+
+full_6:
+	MOVQ       ldc+88(FP), AX
+	MOVQ       R11, DI
+	PREFETCHT0 (DI)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       R13, SI
+	LEAQ       (SI)(CX*1), DI
+	MOVQ       b+64(FP), R8
+	MOVQ       k+16(FP), AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+
+full_6_k:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R10, SI
+	ADDQ         R10, DI
+	ADDQ         R9, R8
+	DECQ         AX
+	JNE          full_6_k
+	VBROADCASTSS alpha+112(FP), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y12, Y10, Y10
+	VMULPS       Y12, Y11, Y11
+	TESTQ        R12, R12
+	JE           full_6_store
+	VBROADCASTSS beta+116(FP), Y13
+	MOVQ         ldd+104(FP), AX
+	VFMADD231PS  (R12), Y13, Y0
+	VFMADD231PS  32(R12), Y13, Y1
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y2
+	VFMADD231PS  32(R12), Y13, Y3
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y4
+	VFMADD231PS  32(R12), Y13, Y5
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y6
+	VFMADD231PS  32(R12), Y13, Y7
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y8
+	VFMADD231PS  32(R12), Y13, Y9
+	LEAQ         (R12)(AX*4), R12
+	VFMADD231PS  (R12), Y13, Y10
+	VFMADD231PS  32(R12), Y13, Y11
+	LEAQ         (R12)(AX*4), R12
+
+full_6_store:
+	MOVQ    ldc+88(FP), AX
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y8, (R11)
+	VMOVUPS Y9, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	VMOVUPS Y10, (R11)
+	VMOVUPS Y11, 32(R11)
+	LEAQ    (R11)(AX*4), R11
+	MOVQ    aNext+56(FP), AX
+	LEAQ    (R13)(AX*4), R13
+	JMP     full_tile
 
 done:
 	VZEROUPPER
