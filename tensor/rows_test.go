@@ -1,0 +1,322 @@
+package tensor
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/godino-ml/godino/kernels"
+)
+
+// rowsCase runs one row-wise or elementwise operation with inputs from in, which gives the same numbers every time, and writes to tensors from
+// out. With add, out holds numbers to be added to; without, NaN, which must be gone afterwards. Gradients of parameters come from grad: numbers
+// always.
+type rowsCase struct {
+	name string
+	run  func(m *rowsMaker, add bool)
+}
+
+// Eight chunks and a rest, so that the order of chunks and their partial sums matter.
+const rowsR, rowsC = 301, 384
+
+var rowsCases = []rowsCase{
+	{"GELU", func(m *rowsMaker, add bool) {
+		GELUBackward(m.out(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), add)
+	}},
+	{"Softmax", func(m *rowsMaker, add bool) {
+		SoftmaxBackward(m.out(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), add)
+	}},
+	{"LogSoftmax", func(m *rowsMaker, add bool) {
+		LogSoftmaxBackward(m.out(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), add)
+	}},
+	{"LayerNorm", func(m *rowsMaker, add bool) {
+		LayerNormBackward(m.out(rowsR, rowsC), m.grad(rowsC), m.grad(rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsC), m.in(rowsR), m.in(rowsR), add)
+	}},
+	{"L2Normalize", func(m *rowsMaker, add bool) {
+		norm := m.in(rowsR) // some below eps, where the length counts as a constant
+		L2NormalizeBackward(m.out(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), norm, 0.5, add)
+	}},
+	{"ScaleRows", func(m *rowsMaker, add bool) {
+		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), []float32{1, 0, 1 / 0.9, -2}, add)
+	}},
+	{"SoftCrossEntropy", func(m *rowsMaker, add bool) {
+		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
+		z, target, loss, lse := m.in(5, 30011), m.in(2, 30011), m.grad(5), m.grad(5)
+		SoftCrossEntropyForward(loss, lse, z, target, rows, 10)
+		SoftCrossEntropyBackward(m.out(5, 30011), z, target, lse, rows, 10, 0.3, add)
+	}},
+	{"WeightNorm", func(m *rowsMaker, add bool) {
+		WeightNormBackward(m.grad(rowsR, rowsC), m.grad(rowsR, 1), m.in(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, 1), m.in(rowsR))
+	}},
+	{"AdamW", func(m *rowsMaker, add bool) {
+		v := m.grad(rowsR, rowsC)
+		for i := range v.data {
+			v.data[i] *= v.data[i]
+		}
+		AdamW(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), v, m.in(rowsR, rowsC), kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7})
+	}},
+	{"LARS", func(m *rowsMaker, add bool) {
+		LARS(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), m.in(rowsR, rowsC), kernels.SGDCoefficients{LR: 0.1, Momentum: 0.9, Decay: 0.01, GradScale: 0.7}, 0.001)
+	}},
+	{"EMA", func(m *rowsMaker, add bool) { EMA(m.grad(rowsR, rowsC), m.in(rowsR, rowsC), 0.996) }},
+	{"SumRows", func(m *rowsMaker, add bool) { SumRows(m.grad(1500), m.in(rowsR, 1500)) }},
+}
+
+// rowsMaker makes the tensors of a rowsCase and keeps what was written.
+type rowsMaker struct {
+	dev   *Device
+	add   bool
+	key   uint64
+	outs  []*Tensor
+	prior [][]float32 // of outs, if added to
+}
+
+func (m *rowsMaker) in(shape ...int) *Tensor {
+	t := New(m.dev, shape...)
+	m.key++
+	for i := range t.data {
+		t.data[i] = 2*Uniform(m.key, uint64(i)) - 0.8
+	}
+	return t
+}
+
+func (m *rowsMaker) grad(shape ...int) *Tensor {
+	t := m.in(shape...)
+	m.outs, m.prior = append(m.outs, t), append(m.prior, nil)
+	return t
+}
+
+func (m *rowsMaker) out(shape ...int) *Tensor {
+	t := m.grad(shape...)
+	last := len(m.prior) - 1
+	if m.add {
+		m.prior[last] = append([]float32(nil), t.data...)
+	} else {
+		m.prior[last] = make([]float32, len(t.data))
+		Fill(t, float32(math.NaN()))
+	}
+	return t
+}
+
+// TestRowsAddOrOverwrite: with add an operation adds to what was there, without it the gradient does not depend on it.
+func TestRowsAddOrOverwrite(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		dev := NewCPU(table, 2)
+		defer dev.pool.Close()
+		for _, c := range rowsCases {
+			over, added := &rowsMaker{dev: dev}, &rowsMaker{dev: dev, add: true}
+			c.run(over, false)
+			c.run(added, true)
+			for k, o := range over.outs {
+				for i, v := range o.data {
+					want := v
+					if over.prior[k] != nil {
+						want += added.prior[k][i]
+					}
+					if got := added.outs[k].data[i]; !(math.Abs(float64(got-want)) <= 2e-6*(1+math.Abs(float64(v)))) {
+						t.Fatalf("%s, result %d, element %d: %g added to, %g overwritten, want %g", c.name, k, i, got, v, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRowsThreads: the same bits for any number of threads.
+func TestRowsThreads(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		one, three := NewCPU(table, 1), NewCPU(table, 3)
+		defer one.pool.Close()
+		defer three.pool.Close()
+		for _, c := range rowsCases {
+			a, b := &rowsMaker{dev: one}, &rowsMaker{dev: three}
+			c.run(a, false)
+			c.run(b, false)
+			for k := range a.outs {
+				for i, v := range a.outs[k].data {
+					if w := b.outs[k].data[i]; math.Float32bits(v) != math.Float32bits(w) {
+						t.Fatalf("%s, result %d, element %d: %g on one thread, %g on three", c.name, k, i, v, w)
+					}
+				}
+			}
+		}
+		m := &rowsMaker{dev: one}
+		x := m.in(70000)
+		y := FromSlice(three, x.data, x.shape...)
+		if a, b := SumSquares(x), SumSquares(y); a != b {
+			t.Errorf("SumSquares is %g on one thread, %g on three", a, b)
+		}
+	})
+}
+
+// TestRowsSums against float64.
+func TestRowsSums(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		dev := NewCPU(table, 2)
+		defer dev.pool.Close()
+		m := &rowsMaker{dev: dev}
+		x, y := m.in(3, 16411), m.in(3, 16411)
+		var sum, dot, squares, update float64
+		for i, v := range x.data {
+			a, b := float64(v), float64(y.data[i])
+			sum, dot, squares, update = sum+a, dot+a*b, squares+a*a, update+(0.5*b+0.1*a)*(0.5*b+0.1*a)
+		}
+		for _, c := range []struct {
+			name      string
+			got, want float64
+		}{
+			{"Sum", Sum(x), sum}, {"Dot", Dot(x, y), dot}, {"SumSquares", SumSquares(x), squares},
+			{"LARSTrust", float64(LARSTrust(x, y, 0.5, 0.1, 0.001)), 0.001 * math.Sqrt(squares) / math.Sqrt(update)},
+			{"LARSTrust of 0", float64(LARSTrust(New(dev, 5), m.in(5), 1, 0, 0.001)), 1},
+			{"SumSquares of nothing", SumSquares(New(dev, 0)), 0},
+		} {
+			if !(math.Abs(c.got-c.want) <= 1e-6*math.Abs(c.want)) {
+				t.Errorf("%s = %v, want %v", c.name, c.got, c.want)
+			}
+		}
+	})
+}
+
+// TestResidual: drop path scales a sample's branch, and one that is dropped is not even read; results may overwrite inputs.
+func TestResidual(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		dev := NewCPU(table, 2)
+		defer dev.pool.Close()
+		m := &rowsMaker{dev: dev}
+		x, branch := m.in(3, 30, 700), m.in(3, 30, 700)
+		Fill(branch.Slice(1, 2), float32(math.NaN()))
+		scale := []float32{1, 0, 1 / 0.7}
+		want := make([]float32, x.Len())
+		for i, v := range x.data {
+			want[i] = v
+			if s := scale[i/21000]; s != 0 {
+				want[i] += s * branch.data[i]
+			}
+		}
+		y := m.out(3, 30, 700)
+		Residual(y, x, branch, scale)
+		Residual(x, x, branch, scale)
+		for i, v := range want {
+			if e := math.Abs(float64(y.data[i] - v)); !(e <= 5e-7) || x.data[i] != y.data[i] {
+				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
+			}
+		}
+		a, b := m.in(50, 999), m.in(50, 999)
+		AddForward(b, a, b)
+		c := m.in(50, 999)
+		for i := range c.data {
+			c.data[i] = 2*Uniform(m.key-1, uint64(i)) - 0.8 + a.data[i]
+			if b.data[i] != c.data[i] {
+				t.Fatalf("AddForward(b, a, b)[%d] = %g, want %g", i, b.data[i], c.data[i])
+			}
+		}
+	})
+}
+
+// TestCenteredSoftmax: as the softmax of what it is the softmax of, in place too.
+func TestCenteredSoftmax(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		dev := NewCPU(table, 2)
+		defer dev.pool.Close()
+		m := &rowsMaker{dev: dev}
+		x, center, want, y := m.in(5, 4099), m.in(4099), m.out(5, 4099), m.out(5, 4099)
+		for i, v := range x.data {
+			want.data[i] = 25 * (v - center.data[i%4099])
+		}
+		SoftmaxForward(want, want)
+		CenteredSoftmaxForward(y, x, center, 25)
+		CenteredSoftmaxForward(x, x, center, 25)
+		for i, v := range want.data {
+			if !(math.Abs(float64(y.data[i]-v)) <= 2e-5*float64(v)+1e-38) || x.data[i] != y.data[i] {
+				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
+			}
+		}
+	})
+}
+
+// TestRowsUnwanted: gradients that are nil are not wanted, and what the rest gives does not depend on it.
+func TestRowsUnwanted(t *testing.T) {
+	dev := NewCPU(kernels.Best(), 2)
+	defer dev.pool.Close()
+	m := &rowsMaker{dev: dev}
+	dy, x, w, mean, rstd := m.in(9, 65), m.in(9, 65), m.in(65), m.in(9), m.in(9)
+	dx, dw, db := m.out(9, 65), New(dev, 65), New(dev, 65)
+	LayerNormBackward(dx, dw, db, dy, x, w, mean, rstd, false)
+	dx2, dw2, db2 := m.out(9, 65), New(dev, 65), New(dev, 65)
+	LayerNormBackward(dx2, nil, nil, dy, x, w, mean, rstd, false)
+	LayerNormBackward(nil, dw2, nil, dy, x, w, mean, rstd, false)
+	LayerNormBackward(nil, nil, db2, dy, x, w, mean, rstd, false)
+	dv, dg, dv2, dg2 := New(dev, 9, 65), New(dev, 9), New(dev, 9, 65), New(dev, 9)
+	WeightNormBackward(dv, dg, dy, x, mean, rstd)
+	WeightNormBackward(dv2, nil, dy, x, mean, rstd)
+	WeightNormBackward(nil, dg2, dy, x, mean, rstd)
+	for k, pair := range [][2]*Tensor{{dx, dx2}, {dw, dw2}, {db, db2}, {dv, dv2}, {dg, dg2}} {
+		for i, v := range pair[0].data {
+			if v != pair[1].data[i] {
+				t.Fatalf("gradient %d, element %d: %g with all wanted, %g alone", k, i, v, pair[1].data[i])
+			}
+		}
+	}
+}
+
+// TestRowsShapeErrors: what does not fit panics with the operation's name.
+func TestRowsShapeErrors(t *testing.T) {
+	dev := NewCPU(kernels.Reference(), 1)
+	a, b, row := New(dev, 3, 4), New(dev, 4, 3), New(dev, 4)
+	for name, f := range map[string]func(){
+		"GELUForward":              func() { GELUForward(a, b) },
+		"GELUBackward":             func() { GELUBackward(a, b, a, false) },
+		"SoftmaxForward":           func() { SoftmaxForward(a, b) },
+		"CenteredSoftmaxForward":   func() { CenteredSoftmaxForward(b, b, row, 1) },
+		"LogSoftmaxBackward":       func() { LogSoftmaxBackward(a, a, b, true) },
+		"LayerNormForward":         func() { LayerNormForward(b, nil, nil, b, row, row, 1e-6) },
+		"LayerNormBackward":        func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
+		"L2NormalizeForward":       func() { L2NormalizeForward(a, row, a, 1e-12) },
+		"WeightNormForward":        func() { WeightNormForward(a, nil, a, row) },
+		"AddForward":               func() { AddForward(a, a, b) },
+		"Residual":                 func() { Residual(a, a, a, []float32{1, 1}) },
+		"ScaleRows":                func() { ScaleRows(a, a, []float32{1, 1}, true) },
+		"SoftCrossEntropyForward":  func() { SoftCrossEntropyForward(row, row, b, b, [][]int{{0}, {0}, {0}, {4}}, 1) },
+		"SoftCrossEntropyBackward": func() { SoftCrossEntropyBackward(a, b, b, row, make([][]int, 4), 1, 1, true) },
+		"AdamW":                    func() { AdamW(a, a, a, row, kernels.AdamWCoefficients{}) },
+		"EMA":                      func() { EMA(a, row, 0.5) },
+		"Dot":                      func() { Dot(a, row) },
+		"SumRows":                  func() { SumRows(row, b) },
+	} {
+		func() {
+			defer func() {
+				var e *ShapeError
+				if err, ok := recover().(error); !ok || !errors.As(err, &e) || e.Op != name {
+					t.Errorf("%s: panic %v, want a ShapeError of that operation", name, e)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+// TestScratch: memory is lent again, to one at a time.
+func TestScratch(t *testing.T) {
+	dev := NewCPU(kernels.Reference(), 1)
+	a, b := dev.scratch(20000), dev.scratch(20000)
+	if len(a) != 20000 || &a[0] == &b[0] {
+		t.Fatalf("scratch lends %d floats, twice the same block: %v", len(a), &a[0] == &b[0])
+	}
+	dev.release(a)
+	if c := dev.scratch(32768); &c[0] != &a[0] {
+		t.Error("a block that was given back is not lent again")
+	}
+	if n := testing.AllocsPerRun(100, func() { dev.release(dev.scratch(1000)) }); n != 0 {
+		t.Errorf("scratch allocates %v times in steady state", n)
+	}
+	if got := len(dev.scratch(0)); got != 0 {
+		t.Errorf("scratch(0) has %d floats", got)
+	}
+}
+
+// forTables runs f for every table of this CPU.
+func forTables(t *testing.T, f func(t *testing.T, table *kernels.Table)) {
+	for _, table := range kernels.Tables() {
+		t.Run(table.Name, func(t *testing.T) { f(t, table) })
+	}
+}
