@@ -358,3 +358,65 @@ func BenchmarkSample(b *testing.B) {
 	})
 	b.Run("photo 2x224+8x96", func(b *testing.B) { benchmarkSample(b, Reference(), noise(500, 375, 1)) })
 }
+
+// A picture whose red is the column and whose green is the row shows where a crop lies.
+func TestViewsUseTheirScale(t *testing.T) {
+	img := dataset.NewRGB(200, 200)
+	for i := range 200 * 200 {
+		img.Pix[3*i], img.Pix[3*i+1] = byte(i%200), byte(i/200)
+	}
+	m := MultiCrop{GlobalSize: 40, LocalSize: 20, LocalNumber: 1, GlobalScale: [2]float64{0.81, 0.81}, LocalScale: [2]float64{0.04, 0.04},
+		Ratio: [2]float64{1, 1}, Mean: ImageNetMean, Std: ImageNetStd}
+	var s Scratch
+	for i := range 20 {
+		for v, want := range []int{180, 180, 40} {
+			p := m.Picture(&s, img, v, s.stream.Key(1, 2, i, v))
+			last := p.Pix[len(p.Pix)-3:]
+			for c := range 2 {
+				if got := int(last[c]) - int(p.Pix[c]); got > want || got < want-want/m.Size(v)-2 {
+					t.Errorf("view %d spans %d pixels, want about %d", v, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestJitterDraws(t *testing.T) {
+	m := MultiCrop{Brightness: 0.4, Contrast: 0.3, Saturation: 0.2, Hue: 0.1}
+	const n = 24000
+	rng := CropStream(1, 2, 3, 4)
+	orders := map[[4]int]int{}
+	var lo, hi, sum [4]float64
+	for i := range n {
+		j := m.drawJitter(rng)
+		orders[j.order]++
+		for k, x := range []float64{j.brightness - 1, j.contrast - 1, j.saturation - 1, j.hue} {
+			if i == 0 {
+				lo[k], hi[k] = x, x
+			}
+			lo[k], hi[k], sum[k] = min(lo[k], x), max(hi[k], x), sum[k]+x/n
+		}
+	}
+	for k, want := range []float64{0.4, 0.3, 0.2, 0.1} {
+		if !(lo[k] >= -want && lo[k] < -0.99*want && hi[k] <= want && hi[k] > 0.99*want && math.Abs(sum[k]) < 0.01) {
+			t.Errorf("factor %d spans %.4f to %.4f with mean %.4f, want ±%g", k, lo[k], hi[k], sum[k], want)
+		}
+	}
+	if len(orders) != 24 {
+		t.Errorf("%d orders of four operations", len(orders))
+	}
+	for o, count := range orders {
+		if count < 850 || count > 1150 {
+			t.Errorf("order %v came %d times in %d, want about 1000", o, count, n)
+		}
+	}
+}
+
+// torchvision rounds the start of a centre crop with Python's round, halves to even.
+func TestCentre(t *testing.T) {
+	for n, want := range map[int]int{224: 0, 225: 0, 226: 1, 227: 2, 228: 2, 229: 2, 231: 4} {
+		if got := centre(n, 224); got != want {
+			t.Errorf("centre(%d, 224) = %d, want %d", n, got, want)
+		}
+	}
+}
