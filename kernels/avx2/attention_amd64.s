@@ -717,7 +717,7 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         m+32(FP), SI
 	MOVQ         n+40(FP), DI
 	SHLQ         $0x02, CX
-	VMOVUPS      lanes_ff800000<>+0(SB), Y0
+	VBROADCASTSS c_ff800000<>+0(SB), Y0
 	LEAQ         -1(DI), R8
 	ANDQ         $-8, R8
 	SUBQ         R8, DI
@@ -726,7 +726,7 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	VPCMPGTD     numbers<>+0(SB), Y1, Y1
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+48(FP), Y2
-	VMOVUPS      lanes_c2ad3333<>+0(SB), Y3
+	VBROADCASTSS c_c2ad3333<>+0(SB), Y3
 
 rows:
 	VMOVUPS   (AX)(R8*1), Y4
@@ -755,19 +755,19 @@ max_done:
 	VBLENDVPS    Y1, Y5, Y0, Y5
 	VFMSUB213PS  Y4, Y2, Y5
 	VCMPPS       $0x01, Y3, Y5, Y6
-	VMOVUPS      lanes_42b00000<>+0(SB), Y7
+	VBROADCASTSS c_42b00000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y5, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y7, Y5
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y5, Y8
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y5, Y8
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y5, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y8
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y8
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y8
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y5
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y5
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
+	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y8
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y8
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y8
+	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y8
 	VCVTPS2DQ    Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VPADDD       Y7, Y8, Y8
@@ -781,19 +781,19 @@ exp:
 	VMOVUPS      (AX)(DI*1), Y5
 	VFMSUB213PS  Y4, Y2, Y5
 	VCMPPS       $0x01, Y3, Y5, Y6
-	VMOVUPS      lanes_42b00000<>+0(SB), Y7
+	VBROADCASTSS c_42b00000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y5, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y7, Y5
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y9
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y5, Y9
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y5, Y9
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y5, Y9
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y5, Y9
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y5
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y5
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
+	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y9
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y9
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y9
+	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y9
 	VCVTPS2DQ    Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VPADDD       Y7, Y9, Y9
@@ -812,7 +812,7 @@ exp_done:
 	VPERMILPS    $0xb1, X8, X4
 	VADDPS       X4, X8, X8
 	VMOVSS       X8, (BX)
-	VMOVSS       lanes_3f800000<>+0(SB), X4
+	VMOVSS       c_3f800000<>+0(SB), X4
 	VDIVSS       X8, X4, X4
 	VBROADCASTSS X4, Y4
 	XORQ         DI, DI
@@ -831,15 +831,15 @@ scale:
 	VZEROUPPER
 	RET
 
-DATA lanes_ff800000<>+0(SB)/4, $0xff800000
-DATA lanes_ff800000<>+4(SB)/4, $0xff800000
-DATA lanes_ff800000<>+8(SB)/4, $0xff800000
-DATA lanes_ff800000<>+12(SB)/4, $0xff800000
-DATA lanes_ff800000<>+16(SB)/4, $0xff800000
-DATA lanes_ff800000<>+20(SB)/4, $0xff800000
-DATA lanes_ff800000<>+24(SB)/4, $0xff800000
-DATA lanes_ff800000<>+28(SB)/4, $0xff800000
-GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $32
+DATA c_ff800000<>+0(SB)/4, $0xff800000
+DATA c_ff800000<>+4(SB)/4, $0xff800000
+DATA c_ff800000<>+8(SB)/4, $0xff800000
+DATA c_ff800000<>+12(SB)/4, $0xff800000
+DATA c_ff800000<>+16(SB)/4, $0xff800000
+DATA c_ff800000<>+20(SB)/4, $0xff800000
+DATA c_ff800000<>+24(SB)/4, $0xff800000
+DATA c_ff800000<>+28(SB)/4, $0xff800000
+GLOBL c_ff800000<>(SB), RODATA|NOPTR, $32
 
 DATA numbers<>+0(SB)/4, $0x00000000
 DATA numbers<>+4(SB)/4, $0x00000001
@@ -851,115 +851,115 @@ DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_c2ad3333<>+0(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+4(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+8(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+12(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+16(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+20(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+24(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+28(SB)/4, $0xc2ad3333
-GLOBL lanes_c2ad3333<>(SB), RODATA|NOPTR, $32
+DATA c_c2ad3333<>+0(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+4(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+8(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+12(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+16(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+20(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+24(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+28(SB)/4, $0xc2ad3333
+GLOBL c_c2ad3333<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_42b00000<>+0(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+4(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+8(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+12(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+16(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+20(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+24(SB)/4, $0x42b00000
-DATA lanes_42b00000<>+28(SB)/4, $0x42b00000
-GLOBL lanes_42b00000<>(SB), RODATA|NOPTR, $32
+DATA c_42b00000<>+0(SB)/4, $0x42b00000
+DATA c_42b00000<>+4(SB)/4, $0x42b00000
+DATA c_42b00000<>+8(SB)/4, $0x42b00000
+DATA c_42b00000<>+12(SB)/4, $0x42b00000
+DATA c_42b00000<>+16(SB)/4, $0x42b00000
+DATA c_42b00000<>+20(SB)/4, $0x42b00000
+DATA c_42b00000<>+24(SB)/4, $0x42b00000
+DATA c_42b00000<>+28(SB)/4, $0x42b00000
+GLOBL c_42b00000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA c_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $32
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+DATA c_3f317218<>+4(SB)/4, $0x3f317218
+DATA c_3f317218<>+8(SB)/4, $0x3f317218
+DATA c_3f317218<>+12(SB)/4, $0x3f317218
+DATA c_3f317218<>+16(SB)/4, $0x3f317218
+DATA c_3f317218<>+20(SB)/4, $0x3f317218
+DATA c_3f317218<>+24(SB)/4, $0x3f317218
+DATA c_3f317218<>+28(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $32
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+DATA c_b102e308<>+4(SB)/4, $0xb102e308
+DATA c_b102e308<>+8(SB)/4, $0xb102e308
+DATA c_b102e308<>+12(SB)/4, $0xb102e308
+DATA c_b102e308<>+16(SB)/4, $0xb102e308
+DATA c_b102e308<>+20(SB)/4, $0xb102e308
+DATA c_b102e308<>+24(SB)/4, $0xb102e308
+DATA c_b102e308<>+28(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $32
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+4(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+8(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+12(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+16(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+20(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+24(SB)/4, $0x3ab511a7
+DATA c_3ab511a7<>+28(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $32
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+4(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+8(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+12(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+16(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+20(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+24(SB)/4, $0x3c091d36
+DATA c_3c091d36<>+28(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $32
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
+DATA c_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $32
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
+DATA c_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $32
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+4(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+8(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+12(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+16(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+20(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+24(SB)/4, $0x3efffffe
+DATA c_3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $32
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+DATA c_3f800000<>+4(SB)/4, $0x3f800000
+DATA c_3f800000<>+8(SB)/4, $0x3f800000
+DATA c_3f800000<>+12(SB)/4, $0x3f800000
+DATA c_3f800000<>+16(SB)/4, $0x3f800000
+DATA c_3f800000<>+20(SB)/4, $0x3f800000
+DATA c_3f800000<>+24(SB)/4, $0x3f800000
+DATA c_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
 
 // func AttentionLogSum(lse *float32, sum *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -970,30 +970,30 @@ TEXT ·AttentionLogSum(SB), NOSPLIT, $0-24
 
 vectors:
 	VMOVUPS      (CX), Y0
-	VMOVUPS      lanes_3f3504f3<>+0(SB), Y2
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y2
 	VPSUBD       Y2, Y0, Y1
 	VPSRAD       $0x17, Y1, Y1
 	VPSLLD       $0x17, Y1, Y2
 	VPSUBD       Y2, Y0, Y2
 	VCVTDQ2PS    Y1, Y1
-	VSUBPS       lanes_3f800000<>+0(SB), Y2, Y2
-	VMOVUPS      lanes_3d9021bb<>+0(SB), Y3
-	VFMADD213PS  lanes_bdebd1b8<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_3def251a<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_bdfe5d4f<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_3e11e9bf<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_be2aae50<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_3e4cceac<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_be7ffffc<>+0(SB), Y2, Y3
-	VFMADD213PS  lanes_3eaaaaaa<>+0(SB), Y2, Y3
+	VSUBPS       c_3f800000<>+0(SB), Y2, Y2
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y3
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y2, Y3
+	VFMADD213PS  c_3def251a<>+0(SB), Y2, Y3
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y2, Y3
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y2, Y3
+	VFMADD213PS  c_be2aae50<>+0(SB), Y2, Y3
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y2, Y3
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y2, Y3
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y2, Y3
 	VMULPS       Y2, Y2, Y4
 	VMULPS       Y2, Y3, Y3
 	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  lanes_b95e8083<>+0(SB), Y1, Y3
-	VFNMADD231PS lanes_3f000000<>+0(SB), Y4, Y3
-	VFMADD231PS  lanes_00000000<>+0(SB), Y0, Y3
+	VFMADD231PS  c_b95e8083<>+0(SB), Y1, Y3
+	VFNMADD231PS c_3f000000<>+0(SB), Y4, Y3
+	VFMADD231PS  c_00000000<>+0(SB), Y0, Y3
 	VADDPS       Y2, Y3, Y3
-	VFMADD231PS  lanes_3f318000<>+0(SB), Y1, Y3
+	VFMADD231PS  c_3f318000<>+0(SB), Y1, Y3
 	VADDPS       (AX), Y3, Y3
 	VMOVUPS      Y3, (AX)
 	ADDQ         $0x20, AX
@@ -1003,145 +1003,145 @@ vectors:
 	VZEROUPPER
 	RET
 
-DATA lanes_3f3504f3<>+0(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+4(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+8(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+12(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+16(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+20(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+24(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+28(SB)/4, $0x3f3504f3
-GLOBL lanes_3f3504f3<>(SB), RODATA|NOPTR, $32
+DATA c_3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+28(SB)/4, $0x3f3504f3
+GLOBL c_3f3504f3<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3d9021bb<>+0(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+4(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+8(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+12(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+16(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+20(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+24(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+28(SB)/4, $0x3d9021bb
-GLOBL lanes_3d9021bb<>(SB), RODATA|NOPTR, $32
+DATA c_3d9021bb<>+0(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+4(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+8(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+12(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+16(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+20(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+24(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+28(SB)/4, $0x3d9021bb
+GLOBL c_3d9021bb<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+4(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+8(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+12(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+16(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+20(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+24(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+28(SB)/4, $0xbdebd1b8
-GLOBL lanes_bdebd1b8<>(SB), RODATA|NOPTR, $32
+DATA c_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+4(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+8(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+12(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+16(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+20(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+24(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+28(SB)/4, $0xbdebd1b8
+GLOBL c_bdebd1b8<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3def251a<>+0(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+4(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+8(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+12(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+16(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+20(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+24(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+28(SB)/4, $0x3def251a
-GLOBL lanes_3def251a<>(SB), RODATA|NOPTR, $32
+DATA c_3def251a<>+0(SB)/4, $0x3def251a
+DATA c_3def251a<>+4(SB)/4, $0x3def251a
+DATA c_3def251a<>+8(SB)/4, $0x3def251a
+DATA c_3def251a<>+12(SB)/4, $0x3def251a
+DATA c_3def251a<>+16(SB)/4, $0x3def251a
+DATA c_3def251a<>+20(SB)/4, $0x3def251a
+DATA c_3def251a<>+24(SB)/4, $0x3def251a
+DATA c_3def251a<>+28(SB)/4, $0x3def251a
+GLOBL c_3def251a<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
-GLOBL lanes_bdfe5d4f<>(SB), RODATA|NOPTR, $32
+DATA c_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
+GLOBL c_bdfe5d4f<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+4(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+8(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+12(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+16(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+20(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+24(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+28(SB)/4, $0x3e11e9bf
-GLOBL lanes_3e11e9bf<>(SB), RODATA|NOPTR, $32
+DATA c_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+4(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+8(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+12(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+16(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+20(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+24(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+28(SB)/4, $0x3e11e9bf
+GLOBL c_3e11e9bf<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_be2aae50<>+0(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+4(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+8(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+12(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+16(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+20(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+24(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+28(SB)/4, $0xbe2aae50
-GLOBL lanes_be2aae50<>(SB), RODATA|NOPTR, $32
+DATA c_be2aae50<>+0(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+4(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+8(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+12(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+16(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+20(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+24(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+28(SB)/4, $0xbe2aae50
+GLOBL c_be2aae50<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3e4cceac<>+0(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+4(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+8(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+12(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+16(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+20(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+24(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+28(SB)/4, $0x3e4cceac
-GLOBL lanes_3e4cceac<>(SB), RODATA|NOPTR, $32
+DATA c_3e4cceac<>+0(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+4(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+8(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+12(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+16(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+20(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+24(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+28(SB)/4, $0x3e4cceac
+GLOBL c_3e4cceac<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_be7ffffc<>+0(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+4(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+8(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+12(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+16(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+20(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+24(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+28(SB)/4, $0xbe7ffffc
-GLOBL lanes_be7ffffc<>(SB), RODATA|NOPTR, $32
+DATA c_be7ffffc<>+0(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+4(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+8(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+12(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+16(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+20(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+24(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+28(SB)/4, $0xbe7ffffc
+GLOBL c_be7ffffc<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
-GLOBL lanes_3eaaaaaa<>(SB), RODATA|NOPTR, $32
+DATA c_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+GLOBL c_3eaaaaaa<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_b95e8083<>+0(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+4(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+8(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+12(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+16(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+20(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+24(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+28(SB)/4, $0xb95e8083
-GLOBL lanes_b95e8083<>(SB), RODATA|NOPTR, $32
+DATA c_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL c_b95e8083<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $32
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+DATA c_3f000000<>+4(SB)/4, $0x3f000000
+DATA c_3f000000<>+8(SB)/4, $0x3f000000
+DATA c_3f000000<>+12(SB)/4, $0x3f000000
+DATA c_3f000000<>+16(SB)/4, $0x3f000000
+DATA c_3f000000<>+20(SB)/4, $0x3f000000
+DATA c_3f000000<>+24(SB)/4, $0x3f000000
+DATA c_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_00000000<>+0(SB)/4, $0x00000000
-DATA lanes_00000000<>+4(SB)/4, $0x00000000
-DATA lanes_00000000<>+8(SB)/4, $0x00000000
-DATA lanes_00000000<>+12(SB)/4, $0x00000000
-DATA lanes_00000000<>+16(SB)/4, $0x00000000
-DATA lanes_00000000<>+20(SB)/4, $0x00000000
-DATA lanes_00000000<>+24(SB)/4, $0x00000000
-DATA lanes_00000000<>+28(SB)/4, $0x00000000
-GLOBL lanes_00000000<>(SB), RODATA|NOPTR, $32
+DATA c_00000000<>+0(SB)/4, $0x00000000
+DATA c_00000000<>+4(SB)/4, $0x00000000
+DATA c_00000000<>+8(SB)/4, $0x00000000
+DATA c_00000000<>+12(SB)/4, $0x00000000
+DATA c_00000000<>+16(SB)/4, $0x00000000
+DATA c_00000000<>+20(SB)/4, $0x00000000
+DATA c_00000000<>+24(SB)/4, $0x00000000
+DATA c_00000000<>+28(SB)/4, $0x00000000
+GLOBL c_00000000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_3f318000<>+0(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+4(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+8(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+12(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+16(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+20(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+24(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+28(SB)/4, $0x3f318000
-GLOBL lanes_3f318000<>(SB), RODATA|NOPTR, $32
+DATA c_3f318000<>+0(SB)/4, $0x3f318000
+DATA c_3f318000<>+4(SB)/4, $0x3f318000
+DATA c_3f318000<>+8(SB)/4, $0x3f318000
+DATA c_3f318000<>+12(SB)/4, $0x3f318000
+DATA c_3f318000<>+16(SB)/4, $0x3f318000
+DATA c_3f318000<>+20(SB)/4, $0x3f318000
+DATA c_3f318000<>+24(SB)/4, $0x3f318000
+DATA c_3f318000<>+28(SB)/4, $0x3f318000
+GLOBL c_3f318000<>(SB), RODATA|NOPTR, $32
 
 // func AttentionGrad(p *float32, ds *float32, ld int, lse *float32, delta *float32, m int, n int, scale float32)
 // Requires: AVX, AVX2, FMA3
@@ -1156,7 +1156,7 @@ TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	SHLQ         $0x02, DX
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+56(FP), Y0
-	VMOVUPS      lanes_c2ad3333<>+0(SB), Y1
+	VBROADCASTSS c_c2ad3333<>+0(SB), Y1
 
 rows:
 	VBROADCASTSS (BX), Y2
@@ -1167,19 +1167,19 @@ vectors:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y2, Y0, Y4
 	VCMPPS       $0x01, Y1, Y4, Y5
-	VMOVUPS      lanes_42b00000<>+0(SB), Y6
+	VBROADCASTSS c_42b00000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Y4, Y6
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y6
 	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS lanes_3f317218<>+0(SB), Y6, Y4
-	VFNMADD231PS lanes_b102e308<>+0(SB), Y6, Y4
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Y7
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Y4, Y7
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Y4, Y7
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Y4, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y4, Y7
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y4, Y7
-	VFMADD213PS  lanes_3f800000<>+0(SB), Y4, Y7
+	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y6, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y7
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y7
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7

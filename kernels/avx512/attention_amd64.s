@@ -3148,7 +3148,7 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         m+32(FP), SI
 	MOVQ         n+40(FP), DI
 	SHLQ         $0x02, CX
-	VMOVUPS      lanes_ff800000<>+0(SB), Z0
+	VBROADCASTSS c_ff800000<>+0(SB), Z0
 	LEAQ         -1(DI), R8
 	ANDQ         $-16, R8
 	SUBQ         R8, DI
@@ -3157,7 +3157,7 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	KMOVW        R9, K1
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+48(FP), Z1
-	VMOVUPS      lanes_c2ad3333<>+0(SB), Z2
+	VBROADCASTSS c_c2ad3333<>+0(SB), Z2
 
 rows:
 	VMOVAPS Z0, Z3
@@ -3173,59 +3173,59 @@ max:
 	JL     max
 
 max_done:
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VMAXPS        Y4, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X4
-	VMAXPS        X4, X3, X3
-	VPERMILPS     $0x4e, X3, X4
-	VMAXPS        X4, X3, X3
-	VPERMILPS     $0xb1, X3, X4
-	VMAXPS        X4, X3, X3
-	VMULSS        X1, X3, X3
-	VMOVSS        X3, (DX)
-	VBROADCASTSS  X3, Z3
-	VMOVAPS       Z0, Z4
-	VMOVUPS       (AX)(R8*1), K1, Z4
-	VFMSUB213PS   Z3, Z1, Z4
-	VCMPPS        $0x05, Z2, Z4, K2
-	VMULPS        lanes_3fb8aa3b<>+0(SB), Z4, Z5
-	VRNDSCALEPS   $0x08, Z5, Z5
-	VFNMADD231PS  lanes_3f317218<>+0(SB), Z5, Z4
-	VFNMADD231PS  lanes_b102e308<>+0(SB), Z5, Z4
-	VMOVUPS       lanes_3ab511a7<>+0(SB), Z6
-	VFMADD213PS   lanes_3c091d36<>+0(SB), Z4, Z6
-	VFMADD213PS   lanes_3d2aac7a<>+0(SB), Z4, Z6
-	VFMADD213PS   lanes_3e2aaa48<>+0(SB), Z4, Z6
-	VFMADD213PS   lanes_3efffffe<>+0(SB), Z4, Z6
-	VFMADD213PS   lanes_3f800000<>+0(SB), Z4, Z6
-	VFMADD213PS   lanes_3f800000<>+0(SB), Z4, Z6
-	VSCALEFPS.Z   Z5, Z6, K2, Z6
-	VMOVUPS       Z6, (AX)(R8*1)
-	XORQ          DI, DI
-	CMPQ          R8, $0x00
-	JE            exp_done
+	VEXTRACTF64X4     $0x01, Z3, Y4
+	VMAXPS            Y4, Y3, Y3
+	VEXTRACTF128      $0x01, Y3, X4
+	VMAXPS            X4, X3, X3
+	VPERMILPS         $0x4e, X3, X4
+	VMAXPS            X4, X3, X3
+	VPERMILPS         $0xb1, X3, X4
+	VMAXPS            X4, X3, X3
+	VMULSS            X1, X3, X3
+	VMOVSS            X3, (DX)
+	VBROADCASTSS      X3, Z3
+	VMOVAPS           Z0, Z4
+	VMOVUPS           (AX)(R8*1), K1, Z4
+	VFMSUB213PS       Z3, Z1, Z4
+	VCMPPS            $0x05, Z2, Z4, K2
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VSCALEFPS.Z       Z5, Z6, K2, Z6
+	VMOVUPS           Z6, (AX)(R8*1)
+	XORQ              DI, DI
+	CMPQ              R8, $0x00
+	JE                exp_done
 
 exp:
-	VMOVUPS      (AX)(DI*1), Z4
-	VFMSUB213PS  Z3, Z1, Z4
-	VCMPPS       $0x05, Z2, Z4, K2
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z4, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z5, Z4
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z5, Z4
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z7
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z4, Z7
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z4, Z7
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z4, Z7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z4, Z7
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z7
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z7
-	VSCALEFPS.Z  Z5, Z7, K2, Z7
-	VMOVUPS      Z7, (AX)(DI*1)
-	VADDPS       Z7, Z6, Z6
-	ADDQ         $0x40, DI
-	CMPQ         DI, R8
-	JL           exp
+	VMOVUPS           (AX)(DI*1), Z4
+	VFMSUB213PS       Z3, Z1, Z4
+	VCMPPS            $0x05, Z2, Z4, K2
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z7
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z7
+	VSCALEFPS.Z       Z5, Z7, K2, Z7
+	VMOVUPS           Z7, (AX)(DI*1)
+	VADDPS            Z7, Z6, Z6
+	ADDQ              $0x40, DI
+	CMPQ              DI, R8
+	JL                exp
 
 exp_done:
 	VEXTRACTF64X4 $0x01, Z6, Y3
@@ -3237,7 +3237,7 @@ exp_done:
 	VPERMILPS     $0xb1, X6, X3
 	VADDPS        X3, X6, X6
 	VMOVSS        X6, (BX)
-	VMOVSS        lanes_3f800000<>+0(SB), X3
+	VMOVSS        c_3f800000<>+0(SB), X3
 	VDIVSS        X6, X3, X3
 	VBROADCASTSS  X3, Z3
 	XORQ          DI, DI
@@ -3256,203 +3256,38 @@ scale:
 	VZEROUPPER
 	RET
 
-DATA lanes_ff800000<>+0(SB)/4, $0xff800000
-DATA lanes_ff800000<>+4(SB)/4, $0xff800000
-DATA lanes_ff800000<>+8(SB)/4, $0xff800000
-DATA lanes_ff800000<>+12(SB)/4, $0xff800000
-DATA lanes_ff800000<>+16(SB)/4, $0xff800000
-DATA lanes_ff800000<>+20(SB)/4, $0xff800000
-DATA lanes_ff800000<>+24(SB)/4, $0xff800000
-DATA lanes_ff800000<>+28(SB)/4, $0xff800000
-DATA lanes_ff800000<>+32(SB)/4, $0xff800000
-DATA lanes_ff800000<>+36(SB)/4, $0xff800000
-DATA lanes_ff800000<>+40(SB)/4, $0xff800000
-DATA lanes_ff800000<>+44(SB)/4, $0xff800000
-DATA lanes_ff800000<>+48(SB)/4, $0xff800000
-DATA lanes_ff800000<>+52(SB)/4, $0xff800000
-DATA lanes_ff800000<>+56(SB)/4, $0xff800000
-DATA lanes_ff800000<>+60(SB)/4, $0xff800000
-GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $64
+DATA c_ff800000<>+0(SB)/4, $0xff800000
+GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_c2ad3333<>+0(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+4(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+8(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+12(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+16(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+20(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+24(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+28(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+32(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+36(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+40(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+44(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+48(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+52(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+56(SB)/4, $0xc2ad3333
-DATA lanes_c2ad3333<>+60(SB)/4, $0xc2ad3333
-GLOBL lanes_c2ad3333<>(SB), RODATA|NOPTR, $64
+DATA c_c2ad3333<>+0(SB)/4, $0xc2ad3333
+GLOBL c_c2ad3333<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f317218<>+0(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+4(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+8(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+12(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+16(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+20(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+24(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+28(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+32(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+36(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+40(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+44(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+48(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+52(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+56(SB)/4, $0x3f317218
-DATA lanes_3f317218<>+60(SB)/4, $0x3f317218
-GLOBL lanes_3f317218<>(SB), RODATA|NOPTR, $64
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b102e308<>+0(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+4(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+8(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+12(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+16(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+20(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+24(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+28(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+32(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+36(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+40(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+44(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+48(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+52(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+56(SB)/4, $0xb102e308
-DATA lanes_b102e308<>+60(SB)/4, $0xb102e308
-GLOBL lanes_b102e308<>(SB), RODATA|NOPTR, $64
+DATA c_b102e308<>+0(SB)/4, $0xb102e308
+GLOBL c_b102e308<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3ab511a7<>+0(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+4(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+8(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+12(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+16(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+20(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+24(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+28(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+32(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+36(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+40(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+44(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+48(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+52(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+56(SB)/4, $0x3ab511a7
-DATA lanes_3ab511a7<>+60(SB)/4, $0x3ab511a7
-GLOBL lanes_3ab511a7<>(SB), RODATA|NOPTR, $64
+DATA c_3ab511a7<>+0(SB)/4, $0x3ab511a7
+GLOBL c_3ab511a7<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3c091d36<>+0(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+4(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+8(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+12(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+16(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+20(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+24(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+28(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+32(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+36(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+40(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+44(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+48(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+52(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+56(SB)/4, $0x3c091d36
-DATA lanes_3c091d36<>+60(SB)/4, $0x3c091d36
-GLOBL lanes_3c091d36<>(SB), RODATA|NOPTR, $64
+DATA c_3c091d36<>+0(SB)/4, $0x3c091d36
+GLOBL c_3c091d36<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+4(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+8(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+12(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+16(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+20(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+24(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+28(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+32(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+36(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+40(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+44(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+48(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+52(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+56(SB)/4, $0x3d2aac7a
-DATA lanes_3d2aac7a<>+60(SB)/4, $0x3d2aac7a
-GLOBL lanes_3d2aac7a<>(SB), RODATA|NOPTR, $64
+DATA c_3d2aac7a<>+0(SB)/4, $0x3d2aac7a
+GLOBL c_3d2aac7a<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+4(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+8(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+12(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+16(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+20(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+24(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+28(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+32(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+36(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+40(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+44(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+48(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+52(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+56(SB)/4, $0x3e2aaa48
-DATA lanes_3e2aaa48<>+60(SB)/4, $0x3e2aaa48
-GLOBL lanes_3e2aaa48<>(SB), RODATA|NOPTR, $64
+DATA c_3e2aaa48<>+0(SB)/4, $0x3e2aaa48
+GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3efffffe<>+0(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+4(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+8(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+12(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+16(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+20(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+24(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+28(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+32(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+36(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+40(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+44(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+48(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+52(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+56(SB)/4, $0x3efffffe
-DATA lanes_3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL lanes_3efffffe<>(SB), RODATA|NOPTR, $64
+DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+32(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+36(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+40(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+44(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+48(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+52(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+56(SB)/4, $0x3f800000
-DATA lanes_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $64
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
 
 // func AttentionLogSum(lse *float32, sum *float32, n int)
 // Requires: AVX, AVX512F
@@ -3462,291 +3297,81 @@ TEXT ·AttentionLogSum(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 
 vectors:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      lanes_3f3504f3<>+0(SB), Z2
-	VPSUBD       Z2, Z0, Z1
-	VPSRAD       $0x17, Z1, Z1
-	VPSLLD       $0x17, Z1, Z2
-	VPSUBD       Z2, Z0, Z2
-	VCVTDQ2PS    Z1, Z1
-	VSUBPS       lanes_3f800000<>+0(SB), Z2, Z2
-	VMOVUPS      lanes_3d9021bb<>+0(SB), Z3
-	VFMADD213PS  lanes_bdebd1b8<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_3def251a<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_bdfe5d4f<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_3e11e9bf<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_be2aae50<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_3e4cceac<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_be7ffffc<>+0(SB), Z2, Z3
-	VFMADD213PS  lanes_3eaaaaaa<>+0(SB), Z2, Z3
-	VMULPS       Z2, Z2, Z4
-	VMULPS       Z2, Z3, Z3
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  lanes_b95e8083<>+0(SB), Z1, Z3
-	VFNMADD231PS lanes_3f000000<>+0(SB), Z4, Z3
-	VFMADD231PS  lanes_00000000<>+0(SB), Z0, Z3
-	VADDPS       Z2, Z3, Z3
-	VFMADD231PS  lanes_3f318000<>+0(SB), Z1, Z3
-	VADDPS       (AX), Z3, Z3
-	VMOVUPS      Z3, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
-	SUBQ         $0x10, DX
-	JG           vectors
+	VMOVUPS           (CX), Z0
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z2
+	VPSUBD            Z2, Z0, Z1
+	VPSRAD            $0x17, Z1, Z1
+	VPSLLD            $0x17, Z1, Z2
+	VPSUBD            Z2, Z0, Z2
+	VCVTDQ2PS         Z1, Z1
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z2, Z2
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z3
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z2, Z3
+	VMULPS            Z2, Z2, Z4
+	VMULPS            Z2, Z3, Z3
+	VMULPS            Z4, Z3, Z3
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z4, Z3
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z0, Z3
+	VADDPS            Z2, Z3, Z3
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z1, Z3
+	VADDPS            (AX), Z3, Z3
+	VMOVUPS           Z3, (AX)
+	ADDQ              $0x40, AX
+	ADDQ              $0x40, CX
+	SUBQ              $0x10, DX
+	JG                vectors
 	VZEROUPPER
 	RET
 
-DATA lanes_3f3504f3<>+0(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+4(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+8(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+12(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+16(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+20(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+24(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+28(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+32(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+36(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+40(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+44(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+48(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+52(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+56(SB)/4, $0x3f3504f3
-DATA lanes_3f3504f3<>+60(SB)/4, $0x3f3504f3
-GLOBL lanes_3f3504f3<>(SB), RODATA|NOPTR, $64
+DATA c_3f3504f3<>+0(SB)/4, $0x3f3504f3
+GLOBL c_3f3504f3<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3d9021bb<>+0(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+4(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+8(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+12(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+16(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+20(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+24(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+28(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+32(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+36(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+40(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+44(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+48(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+52(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+56(SB)/4, $0x3d9021bb
-DATA lanes_3d9021bb<>+60(SB)/4, $0x3d9021bb
-GLOBL lanes_3d9021bb<>(SB), RODATA|NOPTR, $64
+DATA c_3d9021bb<>+0(SB)/4, $0x3d9021bb
+GLOBL c_3d9021bb<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+4(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+8(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+12(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+16(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+20(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+24(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+28(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+32(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+36(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+40(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+44(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+48(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+52(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+56(SB)/4, $0xbdebd1b8
-DATA lanes_bdebd1b8<>+60(SB)/4, $0xbdebd1b8
-GLOBL lanes_bdebd1b8<>(SB), RODATA|NOPTR, $64
+DATA c_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
+GLOBL c_bdebd1b8<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3def251a<>+0(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+4(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+8(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+12(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+16(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+20(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+24(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+28(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+32(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+36(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+40(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+44(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+48(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+52(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+56(SB)/4, $0x3def251a
-DATA lanes_3def251a<>+60(SB)/4, $0x3def251a
-GLOBL lanes_3def251a<>(SB), RODATA|NOPTR, $64
+DATA c_3def251a<>+0(SB)/4, $0x3def251a
+GLOBL c_3def251a<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+32(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+36(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+40(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+44(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+48(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+52(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+56(SB)/4, $0xbdfe5d4f
-DATA lanes_bdfe5d4f<>+60(SB)/4, $0xbdfe5d4f
-GLOBL lanes_bdfe5d4f<>(SB), RODATA|NOPTR, $64
+DATA c_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+GLOBL c_bdfe5d4f<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+4(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+8(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+12(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+16(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+20(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+24(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+28(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+32(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+36(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+40(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+44(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+48(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+52(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+56(SB)/4, $0x3e11e9bf
-DATA lanes_3e11e9bf<>+60(SB)/4, $0x3e11e9bf
-GLOBL lanes_3e11e9bf<>(SB), RODATA|NOPTR, $64
+DATA c_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+GLOBL c_3e11e9bf<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_be2aae50<>+0(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+4(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+8(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+12(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+16(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+20(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+24(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+28(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+32(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+36(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+40(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+44(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+48(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+52(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+56(SB)/4, $0xbe2aae50
-DATA lanes_be2aae50<>+60(SB)/4, $0xbe2aae50
-GLOBL lanes_be2aae50<>(SB), RODATA|NOPTR, $64
+DATA c_be2aae50<>+0(SB)/4, $0xbe2aae50
+GLOBL c_be2aae50<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3e4cceac<>+0(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+4(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+8(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+12(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+16(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+20(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+24(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+28(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+32(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+36(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+40(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+44(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+48(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+52(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+56(SB)/4, $0x3e4cceac
-DATA lanes_3e4cceac<>+60(SB)/4, $0x3e4cceac
-GLOBL lanes_3e4cceac<>(SB), RODATA|NOPTR, $64
+DATA c_3e4cceac<>+0(SB)/4, $0x3e4cceac
+GLOBL c_3e4cceac<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_be7ffffc<>+0(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+4(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+8(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+12(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+16(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+20(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+24(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+28(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+32(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+36(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+40(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+44(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+48(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+52(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+56(SB)/4, $0xbe7ffffc
-DATA lanes_be7ffffc<>+60(SB)/4, $0xbe7ffffc
-GLOBL lanes_be7ffffc<>(SB), RODATA|NOPTR, $64
+DATA c_be7ffffc<>+0(SB)/4, $0xbe7ffffc
+GLOBL c_be7ffffc<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+32(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+36(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+40(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+44(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+48(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+52(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+56(SB)/4, $0x3eaaaaaa
-DATA lanes_3eaaaaaa<>+60(SB)/4, $0x3eaaaaaa
-GLOBL lanes_3eaaaaaa<>(SB), RODATA|NOPTR, $64
+DATA c_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+GLOBL c_3eaaaaaa<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_b95e8083<>+0(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+4(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+8(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+12(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+16(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+20(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+24(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+28(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+32(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+36(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+40(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+44(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+48(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+52(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+56(SB)/4, $0xb95e8083
-DATA lanes_b95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL lanes_b95e8083<>(SB), RODATA|NOPTR, $64
+DATA c_b95e8083<>+0(SB)/4, $0xb95e8083
+GLOBL c_b95e8083<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_00000000<>+0(SB)/4, $0x00000000
-DATA lanes_00000000<>+4(SB)/4, $0x00000000
-DATA lanes_00000000<>+8(SB)/4, $0x00000000
-DATA lanes_00000000<>+12(SB)/4, $0x00000000
-DATA lanes_00000000<>+16(SB)/4, $0x00000000
-DATA lanes_00000000<>+20(SB)/4, $0x00000000
-DATA lanes_00000000<>+24(SB)/4, $0x00000000
-DATA lanes_00000000<>+28(SB)/4, $0x00000000
-DATA lanes_00000000<>+32(SB)/4, $0x00000000
-DATA lanes_00000000<>+36(SB)/4, $0x00000000
-DATA lanes_00000000<>+40(SB)/4, $0x00000000
-DATA lanes_00000000<>+44(SB)/4, $0x00000000
-DATA lanes_00000000<>+48(SB)/4, $0x00000000
-DATA lanes_00000000<>+52(SB)/4, $0x00000000
-DATA lanes_00000000<>+56(SB)/4, $0x00000000
-DATA lanes_00000000<>+60(SB)/4, $0x00000000
-GLOBL lanes_00000000<>(SB), RODATA|NOPTR, $64
+DATA c_00000000<>+0(SB)/4, $0x00000000
+GLOBL c_00000000<>(SB), RODATA|NOPTR, $4
 
-DATA lanes_3f318000<>+0(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+4(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+8(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+12(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+16(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+20(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+24(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+28(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+32(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+36(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+40(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+44(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+48(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+52(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+56(SB)/4, $0x3f318000
-DATA lanes_3f318000<>+60(SB)/4, $0x3f318000
-GLOBL lanes_3f318000<>(SB), RODATA|NOPTR, $64
+DATA c_3f318000<>+0(SB)/4, $0x3f318000
+GLOBL c_3f318000<>(SB), RODATA|NOPTR, $4
 
 // func AttentionGrad(p *float32, ds *float32, ld int, lse *float32, delta *float32, m int, n int, scale float32)
 // Requires: AVX, AVX512F
@@ -3761,7 +3386,7 @@ TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	SHLQ         $0x02, DX
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+56(FP), Z0
-	VMOVUPS      lanes_c2ad3333<>+0(SB), Z1
+	VBROADCASTSS c_c2ad3333<>+0(SB), Z1
 
 rows:
 	VBROADCASTSS (BX), Z2
@@ -3769,35 +3394,35 @@ rows:
 	XORQ         R9, R9
 
 vectors:
-	VMOVUPS      (AX)(R9*1), Z4
-	VFMSUB213PS  Z2, Z0, Z4
-	VCMPPS       $0x05, Z1, Z4, K1
-	VMULPS       lanes_3fb8aa3b<>+0(SB), Z4, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS lanes_3f317218<>+0(SB), Z5, Z4
-	VFNMADD231PS lanes_b102e308<>+0(SB), Z5, Z4
-	VMOVUPS      lanes_3ab511a7<>+0(SB), Z6
-	VFMADD213PS  lanes_3c091d36<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3d2aac7a<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3e2aaa48<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z6
-	VFMADD213PS  lanes_3f800000<>+0(SB), Z4, Z6
-	VSCALEFPS.Z  Z5, Z6, K1, Z6
-	VMOVUPS      Z6, (AX)(R9*1)
-	VMOVUPS      (CX)(R9*1), Z4
-	VSUBPS       Z3, Z4, Z4
-	VMULPS       Z6, Z4, Z4
-	VMULPS       Z0, Z4, Z4
-	VMOVUPS      Z4, (CX)(R9*1)
-	ADDQ         $0x40, R9
-	CMPQ         R9, R8
-	JL           vectors
-	ADDQ         DX, AX
-	ADDQ         DX, CX
-	ADDQ         $0x04, BX
-	ADDQ         $0x04, SI
-	DECQ         DI
-	JNE          rows
+	VMOVUPS           (AX)(R9*1), Z4
+	VFMSUB213PS       Z2, Z0, Z4
+	VCMPPS            $0x05, Z1, Z4, K1
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VSCALEFPS.Z       Z5, Z6, K1, Z6
+	VMOVUPS           Z6, (AX)(R9*1)
+	VMOVUPS           (CX)(R9*1), Z4
+	VSUBPS            Z3, Z4, Z4
+	VMULPS            Z6, Z4, Z4
+	VMULPS            Z0, Z4, Z4
+	VMOVUPS           Z4, (CX)(R9*1)
+	ADDQ              $0x40, R9
+	CMPQ              R9, R8
+	JL                vectors
+	ADDQ              DX, AX
+	ADDQ              DX, CX
+	ADDQ              $0x04, BX
+	ADDQ              $0x04, SI
+	DECQ              DI
+	JNE               rows
 	VZEROUPPER
 	RET
