@@ -1,0 +1,218 @@
+package tensor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/gonum"
+
+	"github.com/godino-ml/godino/kernels"
+)
+
+// gemmSizes are products of one block and of many, wide, high, thin, and one that is cut along its terms.
+var gemmSizes = [][3]int{{1, 1, 1}, {7, 5, 3}, {65, 65, 64}, {300, 40, 90}, {3, 900, 700}, {260, 270, 390}, {500, 3, 400}, {9, 33, 2*gemmSplitK + 77}, {64, 64, gemmSplitK}}
+
+// TestGemm compares with gonum's Sgemm, a second implementation, for every table, transposition and number of threads; and the bits of one
+// thread with those of several.
+func TestGemm(t *testing.T) {
+	for _, table := range kernels.Tables() {
+		devices := []*Device{NewCPU(table, 1), NewCPU(table, 2), NewCPU(table, 5)}
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, s := range gemmSizes {
+			m, n, k := s[0], s[1], s[2]
+			for trans := range 4 {
+				transA, transB := trans&1 != 0, trans&2 != 0
+				if k > 1000 && trans != 1 {
+					continue
+				}
+				shapeA, shapeB := []int{m, k}, []int{k, n}
+				if transA {
+					shapeA = []int{k, m}
+				}
+				if transB {
+					shapeB = []int{n, k}
+				}
+				a, b, c := randomTensor(r, devices[0], shapeA...), randomTensor(r, devices[0], shapeB...), randomTensor(r, devices[0], m, n)
+				alpha, beta := float32(.5), float32(trans)-1
+				want := append([]float32(nil), c.data...)
+				gonum.Implementation{}.Sgemm(gonumTrans(transA), gonumTrans(transB), m, n, k, alpha, a.data, shapeA[1], b.data, shapeB[1], beta, want, n)
+				var first []float32
+				for _, dev := range devices {
+					got := FromSlice(dev, append([]float32(nil), c.data...), m, n)
+					if beta == 0 {
+						got = filled(dev, float32(math.NaN()), m, n)
+					}
+					Gemm(got, FromSlice(dev, a.data, shapeA...), FromSlice(dev, b.data, shapeB...), transA, transB, alpha, beta)
+					what := fmt.Sprintf("%s, %d threads, %v,%v %dx%dx%d", table.Name, dev.Threads(), transA, transB, m, n, k)
+					for i := range want {
+						// Both add k products of numbers below 1, each in its order.
+						if err := math.Abs(float64(got.data[i] - want[i])); !(err <= 0x1p-22*float64(k+4)) {
+							t.Fatalf("%s: element %d is %g, gonum's is %g", what, i, got.data[i], want[i])
+						}
+					}
+					if first == nil {
+						first = got.data
+					}
+					for i := range first {
+						if math.Float32bits(got.data[i]) != math.Float32bits(first[i]) {
+							t.Fatalf("%s: element %d is %g, of one thread %g", what, i, got.data[i], first[i])
+						}
+					}
+				}
+			}
+		}
+		for _, dev := range devices {
+			dev.pool.Close()
+		}
+	}
+}
+
+func gonumTrans(t bool) blas.Transpose {
+	if t {
+		return blas.Trans
+	}
+	return blas.NoTrans
+}
+
+func randomTensor(r *rand.Rand, dev *Device, shape ...int) *Tensor {
+	t := New(dev, shape...)
+	for i := range t.data {
+		t.data[i] = r.Float32()*2 - 1
+	}
+	return t
+}
+
+// TestGemmChunks: the blocks of a grid cover C, and none is empty.
+func TestGemmChunks(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		g := gemmRun{gemmProduct: gemmProduct{m: 1 + r.IntN(3000), n: 1 + r.IntN(3000)}}
+		mr, nr := 1+r.IntN(14), 1+r.IntN(32)
+		g.cut(2+r.IntN(200), mr, nr)
+		down := ceilDiv(g.m, g.rows)
+		if g.rows%mr != 0 || g.cols%nr != 0 || (down-1)*g.rows >= g.m || (g.across-1)*g.cols >= g.n || down*g.rows < g.m || g.across*g.cols < g.n {
+			t.Fatalf("C of %dx%d in tiles of %dx%d: blocks of %dx%d, %d across", g.m, g.n, mr, nr, g.rows, g.cols, g.across)
+		}
+	}
+}
+
+// TestGemmConcurrent: products beside each other on one device do not share scratch memory.
+func TestGemmConcurrent(t *testing.T) {
+	dev := NewCPU(kernels.Best(), 2)
+	defer dev.pool.Close()
+	var wait sync.WaitGroup
+	for worker := range 3 {
+		wait.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(worker), 5))
+			a, b := randomTensor(r, dev, 150, 200), randomTensor(r, dev, 170, 200)
+			want, got := New(dev, 150, 170), New(dev, 150, 170)
+			for round := range 20 {
+				Gemm(got, a, b, false, true, 1, 0)
+				if round == 0 {
+					copy(want.data, got.data)
+					near(t, "against the serial product", got, serialProduct(a, b), 1e-6)
+				}
+				near(t, "again", got, want, 0)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// serialProduct is a·bᵀ in float64.
+func serialProduct(a, b *Tensor) *Tensor {
+	c := New(a.dev, a.shape[0], b.shape[0])
+	for i := range a.shape[0] {
+		for j := range b.shape[0] {
+			var s float64
+			for p := range a.shape[1] {
+				s += float64(a.data[i*a.shape[1]+p]) * float64(b.data[j*b.shape[1]+p])
+			}
+			c.data[i*b.shape[0]+j] = float32(s)
+		}
+	}
+	return c
+}
+
+// TestLinearBits: forward and gradients, the sums over many rows included, have the same bits on any number of threads, and those of the
+// formulas in float64 within rounding.
+func TestLinearBits(t *testing.T) {
+	const rows, in, out = 9001, 33, 40
+	for _, table := range kernels.Tables() {
+		var first []*Tensor
+		for _, threads := range []int{1, 2, 3} {
+			dev := NewCPU(table, threads)
+			r := rand.New(rand.NewPCG(6, 7))
+			x, w, bias, dy := randomTensor(r, dev, rows, in), randomTensor(r, dev, out, in), randomTensor(r, dev, out), randomTensor(r, dev, rows, out)
+			y, dx, dw, dbias := New(dev, rows, out), New(dev, rows, in), New(dev, out, in), New(dev, out)
+			LinearForward(y, x, w, bias)
+			LinearBackward(dx, dw, dbias, dy, x, w, false)
+			results := []*Tensor{y, dx, dw, dbias}
+			if first == nil {
+				first = results
+				sums := New(dev, out)
+				for j := range out {
+					var s float64
+					for i := range rows {
+						s += float64(dy.data[i*out+j])
+					}
+					sums.data[j] = float32(s)
+				}
+				near(t, table.Name+" dbias", dbias, sums, 1e-5)
+			}
+			for i := range results {
+				near(t, fmt.Sprintf("%s, %d threads, result %d", table.Name, threads, i), results[i], first[i], 0)
+			}
+			dev.pool.Close()
+		}
+	}
+}
+
+// TestLinearAllocates: after the first time, a linear layer allocates nothing.
+func TestLinearAllocates(t *testing.T) {
+	dev := NewCPU(kernels.Best(), 2)
+	defer dev.pool.Close()
+	x, w, bias, y := New(dev, 500, 64), New(dev, 96, 64), New(dev, 96), New(dev, 500, 96)
+	dx, dw, dbias := New(dev, 500, 64), New(dev, 96, 64), New(dev, 96)
+	allocs := testing.AllocsPerRun(20, func() {
+		LinearForward(y, x, w, bias)
+		LinearBackward(dx, dw, dbias, y, x, w, true)
+	})
+	if allocs != 0 {
+		t.Errorf("a linear layer allocates %g times", allocs)
+	}
+}
+
+// TestGemmShapeErrors: shapes that do not fit panic with the operation's name.
+func TestGemmShapeErrors(t *testing.T) {
+	dev := NewCPU(kernels.Reference(), 1)
+	n := func(shape ...int) *Tensor { return New(dev, shape...) }
+	for i, c := range []struct {
+		op   string
+		call func()
+	}{
+		{"Gemm", func() { Gemm(n(2, 3), n(2, 4), n(5, 3), false, false, 1, 0) }},
+		{"Gemm", func() { Gemm(n(2, 3), n(2, 4), n(4, 3), true, false, 1, 0) }},
+		{"Gemm", func() { Gemm(n(6), n(2, 4), n(4, 3), false, false, 1, 0) }},
+		{"LinearForward", func() { LinearForward(n(2, 3), n(2, 4), n(4, 3), nil) }},
+		{"LinearForward", func() { LinearForward(n(2, 3), n(2, 4), n(3, 4), n(4)) }},
+		{"LinearBackward", func() { LinearBackward(n(2, 5), nil, nil, n(2, 3), n(2, 4), n(3, 4), false) }},
+	} {
+		func() {
+			defer func() {
+				err, _ := recover().(error)
+				var shape *ShapeError
+				if !errors.As(err, &shape) || shape.Op != c.op {
+					t.Errorf("%s, case %d: panics with %v", c.op, i, err)
+				}
+			}()
+			c.call()
+		}()
+	}
+	Gemm(n(2, 3), n(2, 4), n(4, 3), false, false, 1, 0)
+}
