@@ -15,7 +15,7 @@ import (
 )
 
 // gemmSizes are products of one block and of many, wide, high, thin, and one that is cut along its terms.
-var gemmSizes = [][3]int{{1, 1, 1}, {7, 5, 3}, {65, 65, 64}, {300, 40, 90}, {3, 900, 700}, {260, 270, 390}, {500, 3, 400}, {9, 33, 2*gemmSplitK + 77}, {64, 64, gemmSplitK}}
+var gemmSizes = [][3]int{{1, 1, 1}, {7, 5, 3}, {65, 65, 64}, {300, 40, 90}, {3, 900, 200}, {200, 150, 390}, {500, 3, 100}, {9, 33, 2*gemmSplitK + 77}, {64, 64, gemmSplitK}}
 
 // TestGemm compares with gonum's Sgemm, a second implementation, for every table, transposition and number of threads; and the bits of one
 // thread with those of several.

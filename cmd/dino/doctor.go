@@ -47,7 +47,7 @@ type findings struct {
 	MemoryLimit  int64    `json:"gomemlimit"` // 0: none
 	GPU          string   `json:"gpu"`
 	GemmGFLOPS   float64  `json:"gemm_gflops"`
-	CeilingGFLOP float64  `json:"ceiling_gflops"` // the tile of the product alone, on data in the first cache, all threads at once
+	CeilingGFLOP float64  `json:"ceiling_gflops"` // multiply-adds alone, all threads at once
 	GemmSize     int      `json:"gemm_size"`
 	Suggestions  []string `json:"suggestions"`
 }
