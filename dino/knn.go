@@ -38,8 +38,8 @@ func (r *Run) prepareKNN() error {
 		return fmt.Errorf("validation images: %w", err)
 	}
 	k := &knnEvaluation{classes: len(classes)}
-	k.train = sample(labelled(r.o.Train), r.o.KNNTrain, r.o.Config.Seed)
-	k.test = sample(labelled(test), r.o.KNNTest, r.o.Config.Seed)
+	k.train = labelled(r.o.Train).Sample(r.o.KNNTrain, r.o.Config.Seed)
+	k.test = labelled(test).Sample(r.o.KNNTest, r.o.Config.Seed)
 	if k.train.Len() == 0 || k.test.Len() == 0 {
 		r.warn("knn", fmt.Sprintf("no k-NN: %d training and %d validation images have a class", k.train.Len(), k.test.Len()))
 		return nil
@@ -57,15 +57,6 @@ func labelled(ds *dataset.Dataset) *dataset.Dataset {
 		}
 	}
 	return ds.Subset(keep)
-}
-
-// sample draws at most n images, keyed by seed; 0 is all.
-func sample(ds *dataset.Dataset, n int, seed uint64) *dataset.Dataset {
-	if n <= 0 || ds.Len() <= n {
-		return ds
-	}
-	_, some := ds.HoldOut(float64(n)/float64(ds.Len()), seed)
-	return some
 }
 
 // evaluate is k-NN with the teacher's features; the first time also with raw pixels.

@@ -19,6 +19,7 @@ type trainCommand struct {
 	OutputDir string  `default:"./runs/train" group:"Run" placeholder:"DIR" help:"Where checkpoints, log.jsonl and config.json go."`
 	ValPath   string  `group:"Data" placeholder:"PATH" help:"Images that the k-NN score is measured on; without it test/ or val/ beside train/, else a share held out."`
 	ValShare  float64 `default:"0.1" group:"Data" placeholder:"SHARE" help:"That share, held out of the training images; 0 trains on all and scores nothing."`
+	MaxImages int     `name:"max_images" default:"0" group:"Data" placeholder:"N" help:"Train on N of the images, drawn at random, the same whatever the seed; 0 takes all."`
 	KNNMax    int     `name:"knn_max" default:"20000" group:"Data" placeholder:"N" help:"Most images that vote, and that are judged, in the k-NN score; 0 takes all."`
 
 	Preset string   `group:"Run" placeholder:"NAME" help:"Start from a named set of settings instead of choosing by the data: reference is facebookresearch/dino's defaults."`
@@ -62,6 +63,7 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer train.Close()
+	train = train.Sample(c.MaxImages, 0)
 	val, err := c.openHeldOut(c.ValPath, train)
 	if err != nil {
 		return err
@@ -142,6 +144,8 @@ func (c *trainCommand) check() error {
 		return usageError("--val_share %g: choose a share from 0 to below 1", c.ValShare)
 	case c.NumWorkers < 0:
 		return usageError("--num_workers %d: choose 0 or more", c.NumWorkers)
+	case c.MaxImages < 0:
+		return usageError("--max_images %d: choose 0 or more", c.MaxImages)
 	case c.KNNMax < 0:
 		return usageError("--knn_max %d: choose 0 or more", c.KNNMax)
 	case c.Resume != "" && c.Init != "":

@@ -219,6 +219,16 @@ func (d *Dataset) HoldOut(share float64, seed uint64) (train, held *Dataset) {
 	return d.Subset(in), d.Subset(out)
 }
 
+// Sample is n of the images drawn at random, keyed by seed, in sorted order; all of them if there are no more than n or n is 0.
+func (d *Dataset) Sample(n int, seed uint64) *Dataset {
+	if n <= 0 || d.Len() <= n {
+		return d
+	}
+	some := rand.New(rand.NewPCG(seed, 0x73616d706c652121)).Perm(d.Len())[:n]
+	slices.Sort(some)
+	return d.Subset(some)
+}
+
 // WithClasses is the same dataset with labels that index the given classes, so that labels of a test set mean those of a training set.
 func (d *Dataset) WithClasses(classes []string) (*Dataset, error) {
 	number := make(map[string]int32, len(classes))

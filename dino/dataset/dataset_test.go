@@ -269,6 +269,12 @@ func TestHoldOutAndSubsets(t *testing.T) {
 	if train.Len() != 40 || held.Len() != 10 {
 		t.Fatalf("%d and %d images", train.Len(), held.Len())
 	}
+	if s := d.Sample(12, 1); s.Len() != 12 || !slices.Equal(paths(s), paths(d.Sample(12, 1))) || slices.Equal(paths(s), paths(d.Sample(12, 2))) || !slices.IsSorted(paths(s)) {
+		t.Errorf("a sample of 12 is %v", paths(s))
+	}
+	if d.Sample(0, 1).Len() != 50 || d.Sample(60, 1).Len() != 50 {
+		t.Error("samples of 0 and 60 of 50 images are not all of them")
+	}
 	seen := map[byte]bool{}
 	for _, part := range []*Dataset{train, held} {
 		for i := range part.Len() {
@@ -343,4 +349,12 @@ func FuzzTarIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+func paths(d *Dataset) []string {
+	list := make([]string, d.Len())
+	for i := range list {
+		list[i] = d.Path(i)
+	}
+	return list
 }
