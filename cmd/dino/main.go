@@ -29,6 +29,7 @@ type commands struct {
 	KNN       knnCommand       `cmd:"" name:"knn" help:"Score a network by weighted nearest neighbours."`
 	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
+	Demo      demoCommand      `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
 	Doctor    doctorCommand    `cmd:"" help:"Say what this machine offers and how fast it is."`
 
 	Verbose bool             `short:"v" help:"Log more of what happens, to standard error."`
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	parser, err := kong.New(&c,
 		kong.Name("dino"),
 		kong.Description("DINO: Vision Transformers that learn from images without labels.\n\nExit status: "+exitStatusHelp),
-		kong.Vars{"version": version(), "maxPixels": fmt.Sprint(dataset.DefaultMaxPixels)},
+		kong.Vars{"version": version(), "maxPixels": fmt.Sprint(dataset.DefaultMaxPixels), "demoImages": fmt.Sprint(demoImages)},
 		kong.FlagNamer(snakeCase),
 		kong.KindMapper(boolKind, switchMapper{}),
 		kong.TypeMapper(rangeType, rangeMapper{}),

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/godino-ml/godino/dino"
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/internal/shapes"
+)
+
+type demoCommand struct {
+	OutputDir string `group:"Run" placeholder:"DIR" help:"Where the report and its pictures go; ./runs/demo, or the first of ./runs/demo-2, … that is free, if not given."`
+	Images    int    `default:"${demoImages}" group:"Data" placeholder:"N" help:"Pictures to draw and train on; a quarter as many are drawn to be judged."`
+	JSON      bool   `name:"json" group:"Run" help:"Print JSON objects, one a line."`
+
+	Settings settingFlags `embed:""`
+}
+
+func (*demoCommand) Help() string {
+	return `Example:
+  dino demo
+
+Draws pictures of ten kinds of object, in colours, places and backgrounds that say nothing about the kind; trains a small Vision Transformer
+on them without labels; and measures by nearest neighbours, where the labels come in, how well its features tell the kinds apart, beside raw
+pixels and the untrained network. Writes report.html with the curve, what the network looks at, and the crops that it learnt from. The same
+seed gives the same run.`
+}
+
+const demoImages = 4000
+
+// demoConfig trains within two minutes on two cores.
+func demoConfig() dino.Config {
+	c := dino.Reference()
+	c.Arch, c.PatchSize, c.DropPathRate = "vit:dim=96,depth=4,heads=3", 4, 0
+	c.OutDim, c.HeadHiddenDim, c.HeadBottleneckDim = 512, 256, 64
+	c.MomentumTeacher = 0.99
+	c.LR, c.WarmupEpochs, c.WeightDecay, c.WeightDecayEnd = 4e-3, 0.5, 0.04, 0.1
+	c.BatchSize, c.Epochs = 64, 10
+	c.GlobalCropsSize, c.GlobalCropsScale = 32, [2]float64{0.5, 1}
+	c.LocalCropsNumber, c.LocalCropsSize, c.LocalCropsScale = 3, 16, [2]float64{0.2, 0.6}
+	c.Blur = false
+	return c
+}
+
+func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
+	config := demoConfig()
+	if err := c.Settings.apply(&config); err != nil {
+		return usageError("%w", err)
+	}
+	if err := config.Validate(); err != nil {
+		return usageError("%w", err)
+	}
+	if c.Images < 4*config.ImagesPerStep() || c.Images > 1_000_000 {
+		return usageError("--images %d: choose %d, four steps' worth, to 1000000", c.Images, 4*config.ImagesPerStep())
+	}
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	dev, err := device("auto")
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	size := config.GlobalCropsSize
+	train, test := drawn("train", config.Seed, 0, c.Images, size), drawn("test", config.Seed, c.Images, c.Images/4, size)
+	if !c.JSON {
+		fmt.Fprintf(t.out, "drew      %s of %d px to train on and %s to judge, of %s, in %s\n", plural(c.Images, "picture"), size,
+			count(c.Images/4), plural(len(shapes.Classes), "kind"), time.Since(begin).Round(10*time.Millisecond))
+		fmt.Fprintf(t.out, "plan      %s of %s, %s kernels, %s\n", plural(config.Epochs, "epoch"), plural(config.StepsPerEpoch(c.Images), "step"),
+			dev.Kernels().Name, plural(dev.Threads(), "thread"))
+	}
+	run, err := dino.Open(dino.Options{Config: config, OutputDir: dir, Device: dev, Train: train, Val: test,
+		Workers: runtime.GOMAXPROCS(0), SaveEvery: -1})
+	if err != nil {
+		return runError(err)
+	}
+	defer run.Close()
+	p := newProgress(t.out, c.JSON)
+	r := &demoReport{dir: dir, config: config, images: c.Images, run: run}
+	events := p.events()
+	epoch := events.Epoch
+	events.Epoch = func(e dino.EpochStats) {
+		r.epochs = append(r.epochs, e)
+		epoch(e)
+	}
+	err = run.Run(ctx, events)
+	p.finish()
+	if errors.Is(err, dino.ErrInterrupted) {
+		fmt.Fprintf(t.out, "stopped   %s; its state is in %s\n", durationText(time.Since(begin)), dir)
+		return nil
+	}
+	if err != nil {
+		return runError(err)
+	}
+	r.took = time.Since(begin)
+	path, err := r.write()
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if c.JSON {
+		p.object("report", map[string]string{"path": path})
+		return nil
+	}
+	pixels, untrained, trained := r.scores()
+	fmt.Fprintf(t.out, "\nk-NN      raw pixels %.1f%%, untrained network %.1f%%, trained without labels %.1f%% (chance: %.0f%%)\n",
+		pixels, untrained, trained, 100/float64(len(shapes.Classes)))
+	fmt.Fprintf(t.out, "report    %s, in %s\n", path, durationText(r.took))
+	return nil
+}
+
+// dir is the folder to write into: the one asked for, or one that no run has used.
+func (c *demoCommand) dir() (string, error) {
+	if c.OutputDir != "" {
+		return c.OutputDir, nil
+	}
+	for n := 1; n < 1000; n++ {
+		dir := "./runs/demo"
+		if n > 1 {
+			dir = fmt.Sprintf("./runs/demo-%d", n)
+		}
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			return dir, nil
+		}
+	}
+	return "", errors.New("./runs holds a thousand demos: name a folder with --output_dir")
+}
+
+// drawn are n pictures from number first on, drawn once and kept.
+func drawn(name string, seed uint64, first, n, size int) *dataset.Dataset {
+	pictures, labels := make([]*dataset.RGB, n), make([]int, n)
+	var wait sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < n; i += workers {
+				pictures[i], labels[i] = drawPicture(seed, first+i, size), shapes.Class(first+i)
+			}
+		})
+	}
+	wait.Wait()
+	return dataset.FromFunc("demo/"+name, n, shapes.Classes, labels, func(i int) (*dataset.RGB, error) { return pictures[i], nil })
+}
+
+func drawPicture(seed uint64, index, size int) *dataset.RGB {
+	img := shapes.Picture(seed, index, size)
+	rgb := dataset.NewRGB(size, size)
+	for i := range size * size {
+		copy(rgb.Pix[3*i:], img.Pix[4*i:4*i+3])
+	}
+	return rgb
+}
