@@ -234,6 +234,29 @@ func TestCenteredSoftmax(t *testing.T) {
 	})
 }
 
+// TestL2NormalizeShortRow: a row shorter than eps is divided by eps, a constant; a longer one has length 1 and a gradient across itself.
+func TestL2NormalizeShortRow(t *testing.T) {
+	forTables(t, func(t *testing.T, table *kernels.Table) {
+		dev := NewCPU(table, 1)
+		x := FromSlice(dev, []float32{3, 4, 0.03, 0.04, 0, 0}, 3, 2)
+		dy := FromSlice(dev, []float32{1, 2, 1, 2, 1, 2}, 3, 2)
+		y, norm, dx := New(dev, 3, 2), New(dev, 3), New(dev, 3, 2)
+		L2NormalizeForward(y, norm, x, 0.5)
+		L2NormalizeBackward(dx, dy, y, norm, 0.5, false)
+		for i, want := range []float32{0.6, 0.8, 0.06, 0.08, 0, 0} {
+			if !(math.Abs(float64(y.data[i]-want)) <= 1e-7) {
+				t.Errorf("y[%d] = %g, want %g", i, y.data[i], want)
+			}
+		}
+		// Of the first row, (dy − y·(dy·y))/5 with dy·y = 2.2.
+		for i, want := range []float32{-0.064, 0.048, 2, 4, 2, 4} {
+			if !(math.Abs(float64(dx.data[i]-want)) <= 1e-6) {
+				t.Errorf("dx[%d] = %g, want %g", i, dx.data[i], want)
+			}
+		}
+	})
+}
+
 // TestRowsUnwanted: gradients that are nil are not wanted, and what the rest gives does not depend on it.
 func TestRowsUnwanted(t *testing.T) {
 	dev := NewCPU(kernels.Best(), 2)

@@ -168,7 +168,6 @@ tail1:
 	VADDPS       Y0, Y8, Y8
 	VMASKMOVPS   Y1, Y6, (AX)(R8*4)
 	VMASKMOVPS   Y8, Y6, (CX)(R8*4)
-	VANDPS       Y6, Y7, Y7
 	VMASKMOVPS   (SI)(R8*4), Y6, Y1
 	VMULPS       Y1, Y0, Y0
 	VADDPS       Y0, Y2, Y2

@@ -59,7 +59,6 @@ tail1:
 	VPCMPGTD     numbers<>+0(SB), Y6, Y6
 	VMASKMOVPS   (AX)(BX*4), Y6, Y7
 	VFMSUB213PS  Y1, Y0, Y7
-	VANDPS       Y6, Y7, Y7
 	VMASKMOVPS   (CX)(BX*4), Y6, Y0
 	VFMADD231PS  Y0, Y7, Y2
 

@@ -158,7 +158,6 @@ tail1:
 	VADDPS      Z0, Z7, Z7
 	VMOVUPS     Z1, K1, (AX)(R8*4)
 	VMOVUPS     Z7, K1, (CX)(R8*4)
-	VMOVAPS.Z   Z6, K1, Z6
 	VMOVUPS.Z   (SI)(R8*4), K1, Z1
 	VMULPS      Z1, Z0, Z0
 	VADDPS      Z0, Z2, Z2
