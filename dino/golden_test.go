@@ -102,6 +102,8 @@ type trainMeta struct {
 	Momentum                     []float64 `json:"momentum_teacher"`
 	TeacherTemp                  []float64 `json:"teacher_temp_per_epoch"`
 	Freeze                       int       `json:"freeze_last_layer_epochs"`
+	StudentTemp                  float64   `json:"student_temp"`
+	CenterMomentum               float64   `json:"center_momentum"`
 }
 
 // goldenTrainer is the trainer at the golden file's start, on its schedules.
@@ -109,7 +111,11 @@ func goldenTrainer(t *testing.T, g *golden.File, dev *tensor.Device) (*Trainer, 
 	t.Helper()
 	var m trainMeta
 	g.Meta("config", &m)
+	if m.StudentTemp != studentTemp || m.CenterMomentum != centerMomentum {
+		t.Fatalf("%s has student temperature %g and centre momentum %g: they are constants of the method, %g and %g", g.Path, m.StudentTemp, m.CenterMomentum, studentTemp, centerMomentum)
+	}
 	c := Reference()
+	c.NormLastLayer = !g.Has("step0.grad.head.last_layer.weight_g") // frozen, it has no gradient
 	c.Arch = fmt.Sprintf("vit:dim=%d,depth=%d,heads=%d", m.ViT.D, m.ViT.Depth, m.ViT.Heads)
 	c.PatchSize, c.GlobalCropsSize, c.DropPathRate = m.ViT.Patch, m.ViT.Img, 0
 	c.OutDim, c.HeadHiddenDim, c.HeadBottleneckDim = m.Head.K, m.Head.Hidden, m.Head.Bottleneck

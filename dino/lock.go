@@ -18,7 +18,7 @@ var ErrLocked = errors.New("another run is using this directory")
 // however that ends, so that a stale file is no lock. The file says who holds it.
 func lockDir(dir string) (*flock.Flock, error) {
 	path := filepath.Join(dir, "lock")
-	l := flock.New(path)
+	l := flock.New(path, flock.SetPermissions(0o644)) // whoever is refused may read who holds it
 	ok, err := l.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, err)

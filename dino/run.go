@@ -90,9 +90,10 @@ type Run struct {
 	events   Events
 	knn      *knnEvaluation // nil without
 	progress progress
-	finished int // steps done at the last epoch line in the log; −1 for none, 0 for the untrained network
-	saved    time.Time
-	last     string // path of the last checkpoint
+	finished int       // steps done at the last epoch line in the log; −1 for none, 0 for the untrained network
+	saved    time.Time // when the last checkpoint was written, by this Run
+	savedAt  int       // and after how many steps; −1 if none was
+	last     string    // path of the last checkpoint
 	bad      int
 	collapse collapseDetector
 	pace     pace
@@ -121,7 +122,7 @@ func Open(o Options) (_ *Run, err error) {
 	if o.Device == nil {
 		o.Device = tensor.CPU()
 	}
-	r := &Run{o: o, finished: -1, collapse: newCollapseDetector(&o.Config)}
+	r := &Run{o: o, finished: -1, savedAt: -1, collapse: newCollapseDetector(&o.Config)}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -274,8 +275,8 @@ func (r *Run) interrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
-	if r.Trainer.step == 0 {
-		return ErrInterrupted // nothing to save
+	if r.Trainer.step == 0 || r.Trainer.step == r.savedAt {
+		return ErrInterrupted // nothing new to save
 	}
 	if err := r.save(); err != nil {
 		return err
@@ -403,7 +404,7 @@ func (r *Run) save() error {
 	if err != nil {
 		return err
 	}
-	r.saved, r.last = time.Now(), latest
+	r.saved, r.savedAt, r.last = time.Now(), t.step, latest
 	if r.events.Save != nil {
 		r.events.Save(s)
 	}
