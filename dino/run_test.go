@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -449,6 +450,31 @@ func TestNonFiniteRun(t *testing.T) {
 	loaded, head, err := LoadTrainer(o.Device, filepath.Join(o.OutputDir, CheckpointName))
 	if err != nil || head.Step != 4 || !sameBits(params(loaded.Student), params(r.Trainer.Student)) {
 		t.Errorf("the checkpoint is of step %d, error %v", head.Step, err)
+	}
+}
+
+// Bad steps that do not follow each other are skipped, however many.
+func TestSkippedStepsApart(t *testing.T) {
+	o := tinyOptions(t, pictures(t, t.TempDir(), 17)) // 8 steps
+	r, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	good := at(r.Trainer.Student, "backbone.norm.weight")[1]
+	var skipped []int
+	err = r.Run(context.Background(), Events{Step: func(s StepStats) {
+		if s.Skipped != "" {
+			skipped = append(skipped, s.Step)
+		}
+		value := good
+		if next := s.Step + 1; next == 1 || next == 2 || next == 4 || next == 6 {
+			value = float32(math.Inf(1))
+		}
+		poison(r.Trainer.Student, "backbone.norm.weight", value)
+	}})
+	if err != nil || !slices.Equal(skipped, []int{1, 2, 4, 6}) {
+		t.Errorf("steps %v were skipped, error %v", skipped, err)
 	}
 }
 
