@@ -51,7 +51,10 @@ type Config struct {
 	LocalCropsNumber int        `json:"local_crops_number"`
 	LocalCropsSize   int        `json:"local_crops_size"`
 	LocalCropsScale  [2]float64 `json:"local_crops_scale"`
-	Blur             bool       `json:"blur"` // Gaussian blur, in pixels of the crop: too strong for crops of 32 px
+	Blur             bool       `json:"blur"`         // Gaussian blur, in pixels of the crop: too strong for crops of 32 px
+	ColorJitter      float64    `json:"color_jitter"` // probability of a crop's
+	Grayscale        float64    `json:"grayscale"`    // probability of a crop's
+	Solarize         float64    `json:"solarize"`     // probability of the second large crop's
 
 	// The run.
 	Seed        uint64  `json:"seed"`
@@ -72,7 +75,8 @@ func Reference() Config {
 		Optimizer: "adamw", LR: 5e-4, MinLR: 1e-6, WarmupEpochs: 10, WeightDecay: 0.04, WeightDecayEnd: 0.4, ClipGrad: 3,
 		BatchSize: 64, Accum: 1, Epochs: 100, FreezeLastLayer: 1,
 		GlobalCropsSize: 224, GlobalCropsScale: [2]float64{0.4, 1},
-		LocalCropsNumber: 8, LocalCropsSize: 96, LocalCropsScale: [2]float64{0.05, 0.4}, Blur: true,
+		LocalCropsNumber: 8, LocalCropsSize: 96, LocalCropsScale: [2]float64{0.05, 0.4},
+		Blur: true, ColorJitter: 0.8, Grayscale: 0.2, Solarize: 0.2,
 		Seed: 0, SaveCkpFreq: 20, KNNFreq: 1, MaxBad: 0.01,
 	}
 }
@@ -106,6 +110,7 @@ func (c *Config) Crops() augment.MultiCrop {
 	if !c.Blur {
 		m = m.NoBlur()
 	}
+	m.Jitter, m.Gray, m.Solarize[1] = c.ColorJitter, c.Grayscale, c.Solarize
 	return m
 }
 
@@ -181,6 +186,9 @@ func (c *Config) Validate() error {
 		check(s.scale[0] > 0 && s.scale[0] <= s.scale[1] && s.scale[1] <= 1,
 			"%s is %g %g: it must be two shares of the image's area, smaller first, above 0 and up to 1", s.name, s.scale[0], s.scale[1])
 	}
+	number("color_jitter", c.ColorJitter, 0, 1)
+	number("grayscale", c.Grayscale, 0, 1)
+	number("solarize", c.Solarize, 0, 1)
 	check(c.SaveCkpFreq >= 0, "saveckp_freq is %d: it must not be negative (0 keeps the latest checkpoint alone)", c.SaveCkpFreq)
 	check(c.KNNFreq >= 0, "knn_freq is %d: it must not be negative (0 is never)", c.KNNFreq)
 	number("max_bad", c.MaxBad, 0, 1)

@@ -49,6 +49,9 @@ type settingFlags struct {
 	LocalCropsSize   *int      `json:"local_crops_size,omitempty" group:"Crops" placeholder:"PX" help:"Their side."`
 	LocalCropsScale  *interval `json:"local_crops_scale,omitempty" group:"Crops" placeholder:"A B" help:"Their share of the image's area."`
 	Blur             *bool     `json:"blur,omitempty" group:"Crops" help:"Blur some crops; too strong for crops of 32 px."`
+	ColorJitter      *float64  `json:"color_jitter,omitempty" group:"Crops" placeholder:"P" help:"Share of crops whose brightness, contrast, saturation and hue are changed."`
+	Grayscale        *float64  `json:"grayscale,omitempty" group:"Crops" placeholder:"P" help:"Share of crops that lose their colour."`
+	Solarize         *float64  `json:"solarize,omitempty" group:"Crops" placeholder:"P" help:"Share of second large crops that are solarised."`
 
 	Seed        *uint64  `json:"seed,omitempty" group:"Run" placeholder:"N" help:"Seed of every random choice."`
 	SaveCkpFreq *int     `json:"saveckp_freq,omitempty" name:"saveckp_freq" group:"Run" placeholder:"N" help:"Epochs between checkpoints that are kept; the latest always is."`
