@@ -468,12 +468,12 @@ func TestSkippedStepsApart(t *testing.T) {
 			skipped = append(skipped, s.Step)
 		}
 		value := good
-		if next := s.Step + 1; next == 1 || next == 2 || next == 4 || next == 6 {
+		if next := s.Step + 1; next == 1 || next == 2 || next == 5 || next == 7 {
 			value = float32(math.Inf(1))
 		}
 		poison(r.Trainer.Student, "backbone.norm.weight", value)
 	}})
-	if err != nil || !slices.Equal(skipped, []int{1, 2, 4, 6}) {
+	if err != nil || !slices.Equal(skipped, []int{1, 2, 5, 7}) {
 		t.Errorf("steps %v were skipped, error %v", skipped, err)
 	}
 }
