@@ -249,8 +249,16 @@ func TestGemmSpecial(t *testing.T) {
 				a, b, c := filledWith(1, m*k), filledWith(1, k*n), make([]float32, m*n)
 				a[row*k+row%k] = bad
 				table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, c, n, make([]float32, table.GemmWork(m, n, k)))
+				// The same in a column of b.
+				col, d := row%n, make([]float32, m*n)
+				a[row*k+row%k] = 1
+				b[row%k*n+col] = bad
+				table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, d, n, make([]float32, table.GemmWork(m, n, k)))
 				for i := range m {
 					for j := range n {
+						if finite := d[i*n+j] == float32(k); finite != (j != col) {
+							t.Fatalf("%s: %g in column %d of b gives c[%d][%d] = %g", table.Name, bad, col, i, j, d[i*n+j])
+						}
 						finite := !math.IsNaN(float64(c[i*n+j])) && !math.IsInf(float64(c[i*n+j]), 0)
 						if finite != (i != row) || (i != row && c[i*n+j] != float32(k)) {
 							t.Fatalf("%s: %g in row %d of a gives c[%d][%d] = %g", table.Name, bad, row, i, j, c[i*n+j])
