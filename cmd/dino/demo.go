@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/dino/viz"
 	"github.com/godino-ml/godino/internal/shapes"
 )
 
 type demoCommand struct {
 	OutputDir string `group:"Run" placeholder:"DIR" help:"Where the report and its pictures go; ./runs/demo, or the first of ./runs/demo-2, … that is free, if not given."`
 	Images    int    `default:"${demoImages}" group:"Data" placeholder:"N" help:"Pictures to draw and train on; a quarter as many are drawn to be judged."`
+	Pictures  string `group:"Data" placeholder:"DIR" help:"Instead of training, write the pictures to DIR as PNG, in train/ and test/ and a folder for each kind, to try the other commands on."`
 	JSON      bool   `name:"json" group:"Run" help:"Print JSON objects, one a line."`
 
 	Settings settingFlags `embed:""`
@@ -29,7 +32,7 @@ func (*demoCommand) Help() string {
 Draws pictures of ten kinds of object, in colours, places and backgrounds that say nothing about the kind; trains a small Vision Transformer
 on them without labels; and measures by nearest neighbours, where the labels come in, how well its features tell the kinds apart, beside raw
 pixels and the untrained network. Writes report.html with the curve, what the network looks at, and the crops that it learnt from. The same
-seed gives the same run.`
+seed gives the same run. All flags of train that are settings work here too.`
 }
 
 const demoImages = 4000
@@ -58,6 +61,9 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.Images < 4*config.ImagesPerStep() || c.Images > 1_000_000 {
 		return usageError("--images %d: choose %d, four steps' worth, to 1000000", c.Images, 4*config.ImagesPerStep())
+	}
+	if c.Pictures != "" {
+		return c.writePictures(t, config)
 	}
 	dir, err := c.dir()
 	if err != nil {
@@ -130,6 +136,25 @@ func (c *demoCommand) dir() (string, error) {
 		}
 	}
 	return "", errors.New("./runs holds a thousand demos: name a folder with --output_dir")
+}
+
+// writePictures writes what the demo would train on and judge by.
+func (c *demoCommand) writePictures(t *terminal, config dino.Config) error {
+	for i := range c.Images + c.Images/4 {
+		split := "train"
+		if i >= c.Images {
+			split = "test"
+		}
+		dir := filepath.Join(c.Pictures, split, shapes.Classes[shapes.Class(i)])
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		if err := viz.WritePNG(filepath.Join(dir, fmt.Sprintf("%06d.png", i)), shapes.Picture(config.Seed, i, config.GlobalCropsSize)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(t.out, "%s in %s/train, %s in %s/test\n", plural(c.Images, "picture"), c.Pictures, plural(c.Images/4, "picture"), c.Pictures)
+	return nil
 }
 
 // drawn are n pictures from number first on, drawn once and kept.
