@@ -56,6 +56,7 @@ func BenchmarkStep(b *testing.B) {
 					}
 					perImage := b.Elapsed().Seconds() / float64(b.N*s.batch)
 					b.ReportMetric(1/perImage, "images/s")
+					b.ReportMetric(100*trainer.FLOPs()/1e9/perImage/(table.Ceiling()*float64(threads)), "%ceiling")
 				})
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -107,31 +106,6 @@ func examine() *findings {
 		f.GPU = "none: " + err.Error()
 	}
 	return f
-}
-
-// memoryOfMachine is the memory in bytes, where the operating system tells it in /proc/meminfo, and what is available of it.
-func memoryOfMachine() (total, available int64) {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		kib, err := strconv.ParseInt(fields[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch fields[0] {
-		case "MemTotal:":
-			total = kib << 10
-		case "MemAvailable:":
-			available = kib << 10
-		}
-	}
-	return total, available
 }
 
 // productSpeed runs n×n products on the device for about that long and returns the best one's GFLOP/s.

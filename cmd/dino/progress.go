@@ -24,6 +24,7 @@ type progress struct {
 	bar      *progressbar.ProgressBar // of the epoch; nil between epochs, and when out is no terminal
 	tty      bool
 	lastLine time.Time
+	lastStep dino.StepStats
 	lastKNN  float64 // top-1 of the evaluation before; NaN if none
 	saved    string  // what to add to the next line about a finished epoch
 }
@@ -68,6 +69,7 @@ func (p *progress) start(s dino.Start) {
 }
 
 func (p *progress) step(s dino.StepStats) {
+	p.lastStep = s
 	if p.json {
 		p.object("step", s)
 		return
@@ -117,7 +119,7 @@ func stepText(s dino.StepStats) []string {
 		parts = append(parts, fmt.Sprintf("loss %.3f (ln K %.3f)", s.Loss, s.LnK), fmt.Sprintf("H(t) %.2f  KL %.2f", s.Entropy, s.KL),
 			fmt.Sprintf("lr %.1e  |g| %.2g", s.LR, s.GradNorm))
 	}
-	return append(parts, fmt.Sprintf("%.0f img/s", s.ImagesPerSecond), fmt.Sprintf("eta %s", durationText(s.ETA)), fmt.Sprintf("wait %.0f%%", 100*s.Wait),
+	return append(parts, fmt.Sprintf("%.3g img/s", s.ImagesPerSecond), fmt.Sprintf("eta %s", durationText(s.ETA)), fmt.Sprintf("wait %.0f%%", 100*s.Wait),
 		fmt.Sprintf("mem %s", shortBytes(s.Memory)))
 }
 

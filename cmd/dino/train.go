@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -103,6 +104,9 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 		return runError(err)
 	}
 	defer run.Close()
+	// Nearly all that lives are a few large tensors without pointers, cheap to look through: collect garbage, which decoding makes, before it
+	// grows to as much again.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	p := newProgress(t.out, asJSON)
 	if !asJSON {
 		p.line("start     %s, into %s", run.Started, o.OutputDir)
@@ -125,8 +129,22 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 		return runError(err)
 	case !asJSON:
 		p.line("done      %s in %s: %s", plural(run.Trainer.Steps(), "step"), took, o.OutputDir)
+		p.line("speed     %s", speedText(run, p.lastStep))
 	}
 	return nil
+}
+
+// speedText is how fast the last steps were and how near to what the CPU can do: the multiply-add ceiling, measured now.
+func speedText(run *dino.Run, last dino.StepStats) string {
+	dev := run.Trainer.Student.Backbone.ClassToken.Value.Device()
+	ceiling := dev.Kernels().Ceiling() * float64(dev.Threads())
+	rate := last.ImagesPerSecond * run.Trainer.FLOPs() / 1e9
+	text := fmt.Sprintf("%.3g images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
+		last.ImagesPerSecond, run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, plural(dev.Threads(), "thread"))
+	if peak := peakMemory(); peak > 0 {
+		text += "; peak memory " + shortBytes(peak)
+	}
+	return text
 }
 
 // check refuses values that do not depend on the data.
