@@ -124,7 +124,7 @@ func (r *demoReport) lossCurve(path string) error {
 // attention shows, for a picture of each kind that was not trained on: the picture, the mean of the heads, the mask of 60 % of it, each head.
 // The network sees the picture at three times the size that it was trained on, which makes a finer map.
 func (r *demoReport) attention(path string) error {
-	const cell, larger = 9, 3 // pixels of the drawing a patch
+	const cell, larger = 12, 3 // pixels of the drawing a patch
 	patch := r.config.PatchSize
 	seen := larger * r.config.GlobalCropsSize / patch * patch
 	grid := seen / patch

@@ -1,9 +1,10 @@
 // Package shapes draws pictures of ten kinds of object, for the demo and for tests: a set of images that needs no download, in which only the
-// outline of the object tells its class.
+// outline of the objects tells the class.
 //
-// Place, size, rotation, colours, textures, background and noise are drawn from the same distributions for every class, so that neither the
-// mean colour nor any single pixel says much about it. A picture is a function of (seed, index) alone, whatever its size in pixels: the same
-// picture can be drawn small for training and large for looking at.
+// A picture shows several objects of one kind. Their places, sizes, rotations, colours and textures, and the background, differ within a
+// picture as much as between pictures, so that none of them tells one picture from another, and raw pixels say little of the class; what the
+// parts of a picture have in common is the kind of object. A picture is a function of (seed, index) alone, whatever its size in pixels: the
+// same picture can be drawn small for training and large for looking at.
 package shapes
 
 import (
@@ -26,7 +27,8 @@ func Picture(seed uint64, index, size int) *image.RGBA {
 	s := newScene(tensor.Stream(seed, uint64(index)), Class(index))
 	img := image.NewRGBA(image.Rect(0, 0, size, size))
 	noise := tensor.Stream(seed, uint64(index), 1)
-	const sub = 3 // samples a pixel and direction, against ragged edges
+	const grain = 0.03 // deviation of the noise
+	const sub = 3      // samples a pixel and direction, against ragged edges
 	for y := range size {
 		for x := range size {
 			var sum rgb
@@ -38,7 +40,7 @@ func Picture(seed uint64, index, size int) *image.RGBA {
 				}
 			}
 			for c := range sum {
-				sum[c] += s.noise * noise.NormFloat64()
+				sum[c] += grain * noise.NormFloat64()
 			}
 			img.SetRGBA(x, y, color.RGBA{byteOf(sum[0]), byteOf(sum[1]), byteOf(sum[2]), 255})
 		}
@@ -74,29 +76,38 @@ type object struct {
 }
 
 func newScene(r *rand.Rand, class int) scene {
+	s := scene{class: class, ground: newField(r)}
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
-	s := scene{class: class, noise: 0.03, ground: newField(r)}
-	n := 4 + r.IntN(3)
+	n := 8 + r.IntN(2)
 	for tries := 0; len(s.objects) < n && tries < 200; tries++ {
-		angle := between(-0.6, 0.6)
-		o := object{size: between(0.32, 0.45), cos: math.Cos(angle), sin: math.Sin(angle)}
+		angle := between(-0.5, 0.5)
+		o := object{size: between(0.25, 0.3), cos: math.Cos(angle), sin: math.Sin(angle)}
 		room := 1.05 - o.size
 		o.x, o.y = between(-room, room), between(-room, room)
-		free := true
-		for _, other := range s.objects {
-			free = free && math.Hypot(o.x-other.x, o.y-other.y) > 0.9*(o.size+other.size)
-		}
-		if !free {
+		if s.taken(o) {
 			continue
 		}
-		// Lighter than its background as often as darker, and always far enough from it to be seen.
-		under := s.ground.at(o.x, o.y).luminance()
-		for o.skin = newTexture(r, 0.4); math.Abs(o.skin.mean().luminance()-under) < 0.3; {
-			o.skin = newTexture(r, 0.4)
+		// Lighter and darker than the background in turns: a picture's mean light says nothing.
+		sign := float64(len(s.objects)%2*2 - 1)
+		for under := s.ground.at(o.x, o.y).luminance(); ; {
+			o.skin = newTexture(r)
+			if contrast := sign * (o.skin.mean().luminance() - under); 0.3 <= contrast && contrast <= 0.5 {
+				break
+			}
 		}
 		s.objects = append(s.objects, o)
 	}
 	return s
+}
+
+// taken tells whether an object would lie on others; a little overlap is allowed.
+func (s scene) taken(o object) bool {
+	for _, other := range s.objects {
+		if math.Hypot(o.x-other.x, o.y-other.y) < 0.9*(o.size+other.size) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s scene) at(x, y float64) rgb {
@@ -112,18 +123,18 @@ func (s scene) at(x, y float64) rgb {
 	return s.ground.at(x, y)
 }
 
-// field is a background: in each channel a sum of slow waves, so that every picture holds light and dark, warm and cold places.
+// field is a background: in each channel a sum of slow waves around a middle grey, so that every picture holds lighter and darker, warmer and
+// colder places.
 type field [3][4]wave
 
-type wave struct{ fx, fy, phase, amplitude float64 }
+type wave struct{ fx, fy, phase float64 }
 
 func newField(r *rand.Rand) field {
 	var f field
 	for k := range f[0] {
-		angle, frequency := 2*math.Pi*r.Float64(), 1.5+2.5*r.Float64()
-		phase := 2 * math.Pi * r.Float64()
+		angle, frequency, phase := 2*math.Pi*r.Float64(), 1.5+2.5*r.Float64(), 2*math.Pi*r.Float64()
 		for c := range f {
-			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + 1.5*(r.Float64()-0.5), 0.2}
+			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + r.Float64() - 0.5}
 		}
 	}
 	return f
@@ -134,9 +145,8 @@ func (f *field) at(x, y float64) rgb {
 	for c := range f {
 		v[c] = 0.5
 		for _, w := range f[c] {
-			v[c] += w.amplitude * math.Sin(w.fx*x+w.fy*y+w.phase)
+			v[c] += 0.04 * math.Sin(w.fx*x+w.fy*y+w.phase)
 		}
-		v[c] = max(0, min(1, v[c]))
 	}
 	return v
 }
@@ -149,13 +159,12 @@ type texture struct {
 	phase  float64
 }
 
-func newTexture(r *rand.Rand, vary float64) texture {
+func newTexture(r *rand.Rand) texture {
 	t := texture{kind: r.IntN(4), phase: 2 * math.Pi * r.Float64()}
-	// Muted colours: with vivid ones, the colour of the background would be the easiest thing to learn a picture by.
-	grey, contrast := r.Float64(), vary*(r.Float64()-0.5)
+	grey, contrast := r.Float64(), 0.15*(r.Float64()-0.5)
 	for c := range t.a {
-		t.a[c] = grey + 0.5*(r.Float64()-0.5)
-		t.b[c] = t.a[c] + contrast + 0.3*0.5*(r.Float64()-0.5)
+		t.a[c] = grey + 0.3*(r.Float64()-0.5)
+		t.b[c] = t.a[c] + contrast + 0.09*(r.Float64()-0.5)
 	}
 	f, angle := 3+6*r.Float64(), 2*math.Pi*r.Float64()
 	t.fx, t.fy = f*math.Cos(angle), f*math.Sin(angle)
