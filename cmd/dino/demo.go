@@ -47,7 +47,7 @@ func demoConfig() dino.Config {
 	c.UseBNInHead, c.NormLastLayer = true, false
 	c.MomentumTeacher = 0.95
 	c.LR, c.WarmupEpochs, c.WeightDecay, c.WeightDecayEnd = 8e-3, 0.5, 0.04, 0.1
-	c.BatchSize, c.Epochs = 64, 12
+	c.BatchSize, c.Epochs = 64, 15
 	c.GlobalCropsSize, c.GlobalCropsScale = 32, [2]float64{0.5, 1}
 	c.LocalCropsNumber, c.LocalCropsSize, c.LocalCropsScale = 4, 16, [2]float64{0.15, 0.5}
 	c.Blur, c.ColorJitter, c.Grayscale, c.Solarize = false, 0, 0, 0

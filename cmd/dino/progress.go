@@ -119,7 +119,7 @@ func stepText(s dino.StepStats) []string {
 		parts = append(parts, fmt.Sprintf("loss %.3f (ln K %.3f)", s.Loss, s.LnK), fmt.Sprintf("H(t) %.2f  KL %.2f", s.Entropy, s.KL),
 			fmt.Sprintf("lr %.1e  |g| %.2g", s.LR, s.GradNorm))
 	}
-	return append(parts, fmt.Sprintf("%.3g img/s", s.ImagesPerSecond), fmt.Sprintf("eta %s", durationText(s.ETA)), fmt.Sprintf("wait %.0f%%", 100*s.Wait),
+	return append(parts, rateText(s.ImagesPerSecond)+" img/s", fmt.Sprintf("eta %s", durationText(s.ETA)), fmt.Sprintf("wait %.0f%%", 100*s.Wait),
 		fmt.Sprintf("mem %s", shortBytes(s.Memory)))
 }
 
@@ -198,6 +198,14 @@ func count(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// rateText writes a rate with three digits, and never with an exponent: 0.213, 61.4, 1204.
+func rateText(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // shortBytes writes a size briefly, in powers of ten: 62M, 3.1G.

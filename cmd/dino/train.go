@@ -139,8 +139,8 @@ func speedText(run *dino.Run, last dino.StepStats) string {
 	dev := run.Trainer.Student.Backbone.ClassToken.Value.Device()
 	ceiling := dev.Kernels().Ceiling() * float64(dev.Threads())
 	rate := last.ImagesPerSecond * run.Trainer.FLOPs() / 1e9
-	text := fmt.Sprintf("%.3g images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
-		last.ImagesPerSecond, run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, plural(dev.Threads(), "thread"))
+	text := fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
+		rateText(last.ImagesPerSecond), run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, plural(dev.Threads(), "thread"))
 	if peak := peakMemory(); peak > 0 {
 		text += "; peak memory " + shortBytes(peak)
 	}

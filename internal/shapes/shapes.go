@@ -78,10 +78,10 @@ type object struct {
 func newScene(r *rand.Rand, class int) scene {
 	s := scene{class: class, ground: newField(r)}
 	between := func(lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
-	n := 8 + r.IntN(2)
-	for tries := 0; len(s.objects) < n && tries < 200; tries++ {
+	const most = 8 // there is not always room for all
+	for tries := 0; len(s.objects) < most && tries < 200; tries++ {
 		angle := between(-0.5, 0.5)
-		o := object{size: between(0.25, 0.3), cos: math.Cos(angle), sin: math.Sin(angle)}
+		o := object{size: between(0.25, 0.29), cos: math.Cos(angle), sin: math.Sin(angle)}
 		room := 1.05 - o.size
 		o.x, o.y = between(-room, room), between(-room, room)
 		if s.taken(o) {
@@ -134,7 +134,7 @@ func newField(r *rand.Rand) field {
 	for k := range f[0] {
 		angle, frequency, phase := 2*math.Pi*r.Float64(), 1.5+2.5*r.Float64(), 2*math.Pi*r.Float64()
 		for c := range f {
-			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + r.Float64() - 0.5}
+			f[c][k] = wave{frequency * math.Cos(angle), frequency * math.Sin(angle), phase + 0.5*(r.Float64()-0.5)}
 		}
 	}
 	return f
@@ -145,7 +145,7 @@ func (f *field) at(x, y float64) rgb {
 	for c := range f {
 		v[c] = 0.5
 		for _, w := range f[c] {
-			v[c] += 0.04 * math.Sin(w.fx*x+w.fy*y+w.phase)
+			v[c] += 0.03 * math.Sin(w.fx*x+w.fy*y+w.phase)
 		}
 	}
 	return v
@@ -161,10 +161,10 @@ type texture struct {
 
 func newTexture(r *rand.Rand) texture {
 	t := texture{kind: r.IntN(4), phase: 2 * math.Pi * r.Float64()}
-	grey, contrast := r.Float64(), 0.15*(r.Float64()-0.5)
+	grey, contrast := r.Float64(), 0.1*(r.Float64()-0.5)
 	for c := range t.a {
-		t.a[c] = grey + 0.3*(r.Float64()-0.5)
-		t.b[c] = t.a[c] + contrast + 0.09*(r.Float64()-0.5)
+		t.a[c] = grey + 0.2*(r.Float64()-0.5)
+		t.b[c] = t.a[c] + contrast + 0.06*(r.Float64()-0.5)
 	}
 	f, angle := 3+6*r.Float64(), 2*math.Pi*r.Float64()
 	t.fx, t.fy = f*math.Cos(angle), f*math.Sin(angle)
