@@ -117,7 +117,7 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
 		p.object("report", map[string]string{"path": path})
 		return nil
 	}
-	pixels, untrained, trained := r.scores()
+	pixels, untrained, trained := scores(r.epochs)
 	fmt.Fprintf(t.out, "\nk-NN      raw pixels %.1f%%, untrained network %.1f%%, trained without labels %.1f%% (chance: %.0f%%)\n",
 		pixels, untrained, trained, 100/float64(len(shapes.Classes)))
 	fmt.Fprintf(t.out, "report    %s, in %s\n", path, durationText(r.took))

@@ -33,24 +33,6 @@ type demoReport struct {
 	took   time.Duration
 }
 
-// scores are top-1 in per cent; NaN where nothing was measured.
-func (r *demoReport) scores() (pixels, untrained, trained float64) {
-	pixels, untrained, trained = math.NaN(), math.NaN(), math.NaN()
-	for _, e := range r.epochs {
-		if e.KNN == nil {
-			continue
-		}
-		trained = e.KNN.Top1
-		if e.KNN.Pixels != nil {
-			pixels = *e.KNN.Pixels
-		}
-		if e.KNN.Untrained != nil {
-			untrained = *e.KNN.Untrained
-		}
-	}
-	return pixels, untrained, trained
-}
-
 //go:embed demoreport.html
 var demoPage string
 
@@ -60,25 +42,29 @@ func (r *demoReport) write() (string, error) {
 		file string
 		draw func(path string) error
 	}{
-		{"knn.png", r.knnCurve}, {"loss.png", r.lossCurve}, {"attention.png", r.attention}, {"crops.png", r.crops}, {"pictures.png", r.pictures},
+		{"attention.png", r.attention}, {"crops.png", r.crops}, {"pictures.png", r.pictures},
 	}
-	images := map[string]template.URL{}
 	for _, p := range parts {
-		path := filepath.Join(r.dir, p.file)
-		if err := p.draw(path); err != nil {
+		if err := p.draw(filepath.Join(r.dir, p.file)); err != nil {
 			return "", err
 		}
-		data, err := os.ReadFile(path)
+	}
+	if err := drawCurves(r.dir, r.epochs, r.config.OutDim); err != nil {
+		return "", err
+	}
+	images := map[string]template.URL{}
+	for _, name := range []string{knnCurveName, lossCurveName, "attention.png", "crops.png", "pictures.png"} {
+		data, err := os.ReadFile(filepath.Join(r.dir, name))
 		if err != nil {
 			return "", err
 		}
-		images[p.file] = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data))
+		images[name] = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data))
 	}
 	page, err := template.New("report").Funcs(template.FuncMap{"add": func(a, b int) int { return a + b }}).Parse(demoPage)
 	if err != nil {
 		return "", err
 	}
-	pixels, untrained, trained := r.scores()
+	pixels, untrained, trained := scores(r.epochs)
 	var b bytes.Buffer
 	err = page.Execute(&b, map[string]any{
 		"Config": r.config, "Images": r.images, "Test": r.images / 4, "Classes": shapes.Classes, "Chance": 100 / len(shapes.Classes),
@@ -90,35 +76,6 @@ func (r *demoReport) write() (string, error) {
 	}
 	path := filepath.Join(r.dir, "report.html")
 	return path, weights.AtomicWrite(path, func(w io.Writer) error { _, err := w.Write(b.Bytes()); return err })
-}
-
-func (r *demoReport) knnCurve(path string) error {
-	pixels, untrained, _ := r.scores()
-	s := viz.Series{Name: "trained"}
-	for _, e := range r.epochs {
-		if e.KNN != nil {
-			s.X, s.Y = append(s.X, float64(e.Epoch+1)), append(s.Y, e.KNN.Top1)
-		}
-	}
-	series := []viz.Series{s}
-	if !math.IsNaN(pixels) {
-		series = append(series, viz.Level("raw pixels", pixels))
-	}
-	if !math.IsNaN(untrained) {
-		series = append(series, viz.Level("untrained", untrained))
-	}
-	return viz.Curves(path, "k-NN on pictures not trained on", "epoch", "top-1 %", series...)
-}
-
-func (r *demoReport) lossCurve(path string) error {
-	loss, entropy := viz.Series{Name: "loss"}, viz.Series{Name: "teacher entropy"}
-	for _, e := range r.epochs {
-		if e.Epoch >= 0 {
-			loss.X, loss.Y = append(loss.X, float64(e.Epoch+1)), append(loss.Y, e.Loss)
-			entropy.X, entropy.Y = append(entropy.X, float64(e.Epoch+1)), append(entropy.Y, e.Entropy)
-		}
-	}
-	return viz.Curves(path, "Loss and the teacher's entropy", "epoch", "nats", loss, entropy, viz.Level("ln K", math.Log(float64(r.config.OutDim))))
 }
 
 // attention shows, for a picture of each kind that was not trained on: the picture, the mean of the heads, the mask of 60 % of it, each head.

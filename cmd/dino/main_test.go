@@ -215,15 +215,18 @@ func TestInterruptAndResume(t *testing.T) {
 		t.Fatalf("was not interrupted:\n%s", out.String())
 	}
 	want(t, exitDone, nil, args("parts", "--resume", "--num_workers", "5")...)
-	var files [2][]byte
-	for i, name := range []string{"whole", "parts"} {
-		var err error
-		if files[i], err = os.ReadFile(filepath.Join(dir, name, dino.CheckpointName)); err != nil {
+	for _, file := range []string{dino.CheckpointName, knnCurveName, lossCurveName} {
+		whole, err := os.ReadFile(filepath.Join(dir, "whole", file))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if !bytes.Equal(files[0], files[1]) {
-		t.Error("the resumed run's checkpoint differs from the whole run's")
+		parts, err := os.ReadFile(filepath.Join(dir, "parts", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(whole, parts) {
+			t.Errorf("the resumed run's %s differs from the whole run's", file)
+		}
 	}
 }
 

@@ -129,9 +129,15 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 		return runError(err)
 	case !asJSON:
 		p.line("done      %s in %s: %s", plural(run.Trainer.Steps(), "step"), took, o.OutputDir)
-		p.line("speed     %s", speedText(run, p.lastStep))
+		if p.lastStep.ImagesPerSecond > 0 { // else there was nothing left to do
+			p.line("speed     %s", speedText(run, p.lastStep))
+		}
 	}
-	return nil
+	epochs, err := loggedEpochs(o.OutputDir)
+	if err != nil {
+		return err
+	}
+	return drawCurves(o.OutputDir, epochs, run.Trainer.Config().OutDim)
 }
 
 // speedText is how fast the last steps were and how near to what the CPU can do: the multiply-add ceiling, measured now.
