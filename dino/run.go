@@ -141,7 +141,11 @@ func Open(o Options) (_ *Run, err error) {
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	if r.log, r.finished, err = openLog(filepath.Join(o.OutputDir, LogName), r.Trainer.Steps()); err != nil {
+	done := r.Trainer.Steps()
+	if r.last == "" {
+		done = -1 // a new run: what one before it wrote and never saved, its baselines too, is not of this one
+	}
+	if r.log, r.finished, err = openLog(filepath.Join(o.OutputDir, LogName), done); err != nil {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(o.Config, "", "  ")
@@ -176,9 +180,11 @@ func (r *Run) begin() (err error) {
 		if key == "" {
 			key = "teacher"
 		}
-		r.Started, err = r.Trainer.Init(r.o.Init, key)
+		if r.Started, err = r.Trainer.Init(r.o.Init, key); err != nil {
+			return &CheckpointError{Path: r.o.Init, Err: err}
+		}
 	}
-	return err
+	return nil
 }
 
 // resume loads the checkpoint at path if it is of this run.
@@ -203,7 +209,7 @@ func (r *Run) resume(path string) error {
 func (r *Run) differences(head *Checkpoint) []string {
 	d := head.Config.Differences(&r.o.Config)
 	if head.Data.Fingerprint != r.data.Fingerprint || head.Data.Images != r.data.Images {
-		d = append(d, fmt.Sprintf("images: %d of %s, now %d of %s (names or sizes differ)", head.Data.Images, head.Data.Root, r.data.Images, r.data.Root))
+		d = append(d, fmt.Sprintf("images: %d of %s, now %d of %s (names or sizes differ; --val_path, --val_share and --max_images must be as they were)", head.Data.Images, head.Data.Root, r.data.Images, r.data.Root))
 	}
 	return d
 }

@@ -236,6 +236,30 @@ func TestResumeCutsLog(t *testing.T) {
 	}
 }
 
+// A run killed before its first checkpoint begins anew, and so does its log: the score of the untrained network is taken again, for without it
+// the checkpoints would lack it.
+func TestStartAgainWithoutCheckpoint(t *testing.T) {
+	o := tinyOptions(t, pictures(t, t.TempDir(), 17))
+	o.Config.KNNFreq, o.HoldOut = 1, 0.25
+	for range 2 {
+		untrained := 0
+		ctx, cancel := context.WithCancel(context.Background())
+		err := train(t, ctx, o, Events{Epoch: func(e EpochStats) {
+			if e.Step == 0 {
+				untrained++
+			}
+			cancel() // before the first step, of which nothing is saved
+		}})
+		cancel()
+		if !errors.Is(err, ErrInterrupted) || untrained != 1 {
+			t.Fatalf("%d scores of the untrained network, want 1 (%v)", untrained, err)
+		}
+	}
+	if b, _ := os.ReadFile(filepath.Join(o.OutputDir, LogName)); bytes.Count(b, []byte{'\n'}) != 1 {
+		t.Errorf("the log is\n%s\nwant one line", b)
+	}
+}
+
 func TestResumeRefusesAnotherRun(t *testing.T) {
 	dir := t.TempDir()
 	ds := pictures(t, dir, 17)

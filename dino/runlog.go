@@ -32,7 +32,7 @@ type warningLine struct {
 type runLog struct{ f *os.File }
 
 // openLog opens the log of a run that has done steps steps: lines beyond, which a run that was killed wrote after its last checkpoint, and
-// half a line at the end are cut off. finished is how many steps were done at the last epoch line, −1 if there is none.
+// half a line at the end are cut off. With steps −1, of a run that starts, the log starts empty. finished is how many steps were done at the last epoch line, −1 if there is none.
 func openLog(path string, steps int) (l *runLog, finished int, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 type attentionCommand struct {
 	networkFlags
 	ImagePath string  `required:"" placeholder:"FILE" group:"Data" help:"The image to look at."`
-	ImageSize int     `default:"480" group:"Data" placeholder:"PX" help:"Its shorter side is resized to this; 0 takes it as it is. More pixels give a finer map."`
+	ImageSize *int    `group:"Data" placeholder:"PX" help:"Its shorter side is resized to this; 0 takes it as it is; 480, or 60 patches if that is less, unless given. More pixels give a finer map."`
 	MaxPixels int     `default:"${maxPixels}" group:"Data" placeholder:"N" help:"Refuse larger pictures by their header."`
 	OutputDir string  `default:"./runs/attention" group:"Run" placeholder:"DIR" help:"Where the pictures go."`
 	Threshold float64 `group:"Run" placeholder:"SHARE" help:"Also draw the fewest patches that hold this share of the attention, as mask; 0.6 is usual."`
@@ -55,18 +55,26 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if c.ImageSize < 0 || c.ImageSize > 1<<14 {
-		return usageError("--image_size %d: choose 0 to %d", c.ImageSize, 1<<14)
-	}
-	if c.ImageSize > 0 {
-		w, h := augment.ShorterSide(img.W, img.H, c.ImageSize)
-		img = augment.Resize(img, w, h)
-	}
 	patch := n.Config().PatchSize
-	cols, rows := img.W/patch, img.H/patch
+	size := min(480, 60*patch)
+	if c.ImageSize != nil {
+		size = *c.ImageSize
+	}
+	if size < 0 || size > 1<<14 {
+		return usageError("--image_size %d: choose 0 to %d", size, 1<<14)
+	}
+	w, h := img.W, img.H
+	if size > 0 {
+		w, h = augment.ShorterSide(w, h, size)
+	}
+	// Before the picture is resized: of 10000×1 px it would take gigabytes.
+	cols, rows := w/patch, h/patch
 	if cols < 1 || rows < 1 || cols*rows > mostTokens {
 		return usageError("--image_size %d: the picture of %d×%d px has %d×%d patches of %d px; choose a size that gives 1 to %d",
-			c.ImageSize, img.W, img.H, cols, rows, patch, mostTokens)
+			size, w, h, cols, rows, patch, mostTokens)
+	}
+	if size > 0 {
+		img = augment.Resize(img, w, h)
 	}
 	if err := makeDir(c.OutputDir); err != nil {
 		return err

@@ -273,6 +273,7 @@ func TestUsage(t *testing.T) {
 	imageFolder(t, data, 0, 40)
 	for _, c := range [][2]string{
 		{"--arch", "resnet50"}, {"--out_dim", "1"}, {"--optimizer", "adam"}, {"--lr", "NaN"}, {"--patch_size", "0"}, {"--val_share", "2"},
+		{"--batch_size_per_gpu", "1000"},
 	} {
 		want(t, exitUsage, nil, append(append([]string{"train", "--data_path", data, "--output_dir", filepath.Join(data, "run")}, tiny...), c[0], c[1])...)
 	}

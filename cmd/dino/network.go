@@ -66,6 +66,7 @@ func (n *networkFlags) load(dev *tensor.Device) (*network, error) {
 		copy(p.Value.Data(), data[p.Name])
 	}
 	id := weights.Identify(entries)
+	id.Heads = config.Heads // which the shapes do not tell
 	return &network{VisionTransformer: m, dev: dev, name: id.String(), side: config.ImageSize}, nil
 }
 
@@ -77,10 +78,14 @@ func (n *networkFlags) shape(f *weights.File, entries []weights.Entry) (nn.ViTCo
 		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: this is no Vision Transformer of the DINO family: it lacks patch_embed.proj.weight or blocks", f.Path))
 	}
 	arch, patch := id.Arch(), id.Patch
-	var trained dino.Config
+	trained := dino.Config{InterpolateOffset: dino.Reference().InterpolateOffset} // a .pth has the reference's arguments, which do not name it
 	ours := json.Unmarshal([]byte(f.Metadata["args"]), &trained) == nil && trained.Arch != ""
 	if ours {
-		arch = trained.Arch
+		if _, err := nn.ParseArch(trained.Arch, patch, patch); err == nil {
+			arch = trained.Arch
+		} else {
+			ours = false // a name of another program's, such as deit_small: the shapes say what it is
+		}
 	}
 	if n.Arch == "" && !ours && id.Heads == 0 {
 		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: the file does not say how many heads its attention has: name them, as in --arch vit:dim=%d,depth=%d,heads=4",

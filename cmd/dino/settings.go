@@ -63,6 +63,10 @@ type settingFlags struct {
 func (f *settingFlags) apply(c *dino.Config) error {
 	text, err := json.Marshal(f)
 	if err != nil {
+		var v *json.UnsupportedValueError
+		if errors.As(err, &v) {
+			return fmt.Errorf("a setting is %s: it must be a finite number (given: %s)", v.Str, strings.Join(f.given(), ", "))
+		}
 		return err
 	}
 	return json.Unmarshal(text, c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -82,6 +83,10 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 	var reasons []dino.Reason
 	if o.Config, reasons, err = c.settings(train); err != nil {
 		return err
+	}
+	if n := train.Len() - int(math.Round(o.HoldOut*float64(train.Len()))); o.Config.StepsPerEpoch(n) < 1 {
+		return usageError("%s to train on do not fill one step of %d (batch_size_per_gpu %d × accum %d): lower them, or give more images",
+			plural(n, "image"), o.Config.ImagesPerStep(), o.Config.BatchSize, o.Config.Accum)
 	}
 	if !c.JSON {
 		c.announce(t, train, val, &o, reasons)
@@ -264,7 +269,7 @@ func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *din
 		say("note", "--dist_url and --local_rank: training runs in one process; all cores are used")
 	}
 	g := &o.Config
-	n := g.StepsPerEpoch(train.Len() - int(o.HoldOut*float64(train.Len())))
+	n := g.StepsPerEpoch(train.Len() - int(math.Round(o.HoldOut*float64(train.Len()))))
 	say("plan", "%s of %s, %s of 2×%d + %d×%d crops a step, %s/%d, out_dim %s, %s at lr %g",
 		plural(g.Epochs, "epoch"), plural(n, "step"), plural(g.ImagesPerStep(), "image"), g.GlobalCropsSize, g.LocalCropsNumber, g.LocalCropsSize,
 		g.Arch, g.PatchSize, count(g.OutDim), g.Optimizer, g.LR)

@@ -73,15 +73,18 @@ func Open(path string, opts Options) (*Dataset, error) {
 		}
 		inside = filepath.ToSlash(filepath.Join(filepath.Base(file), inside))
 		file = parent
-		if st, e := os.Stat(file); e == nil {
-			if st.IsDir() {
+		if above, e := os.Stat(file); e == nil {
+			if above.IsDir() {
 				break
 			}
-			err = nil
+			st, err = above, nil
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data path %s: %w", path, err)
+	}
+	if !st.Mode().IsRegular() { // to open a named pipe would wait for its writer
+		return nil, fmt.Errorf("data path %s is neither a folder nor a regular file", file)
 	}
 	return openTar(file, inside, opts)
 }

@@ -165,6 +165,9 @@ func placeFrame(frame *RGB, at image.Point, w, h int) *RGB {
 // ReadFile decodes one image file.
 func ReadFile(path string, opts Options) (*RGB, error) {
 	opts = opts.withDefaults()
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // to open a named pipe would wait for its writer
+		return nil, &BadImageError{Path: path, Reason: "not a regular file"}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &BadImageError{Path: path, Reason: reason(err), Err: err}

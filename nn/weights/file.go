@@ -34,6 +34,9 @@ type stored struct {
 
 // Open reads the index of a safetensors or .pth file; the first bytes decide which. Errors name the file.
 func Open(path string) (*File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a named pipe would wait for its writer
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, err
