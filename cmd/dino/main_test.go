@@ -17,6 +17,7 @@ import (
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/internal/shapes"
+	"github.com/godino-ml/godino/nn/weights"
 )
 
 // command runs the program in this process.
@@ -283,6 +284,30 @@ func TestUsage(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, exitUsage, []string{file, word}, append([]string{"train", "--data_path", data, "--config", file}, tiny...)...)
+	}
+}
+
+// TestExitStatuses: scripts rely on the numbers.
+func TestExitStatuses(t *testing.T) {
+	got := []int{exitDone, exitFailure, exitUsage, exitDiverged, exitData, exitCheckpoint}
+	if want := []int{0, 1, 2, 3, 4, 5}; !reflect.DeepEqual(got, want) {
+		t.Errorf("statuses %v, want %v", got, want)
+	}
+	for err, want := range map[error]int{
+		fmt.Errorf("x: %w", dino.ErrDiverged):                     3,
+		fmt.Errorf("x: %w", dino.ErrCollapsed):                    3,
+		fmt.Errorf("x: %w", dino.ErrLocked):                       2,
+		&dino.RunExistsError{}:                                    2,
+		&dino.BadDataError{}:                                      4,
+		&dino.ResumeError{}:                                       5,
+		&dino.CheckpointError{Err: io.EOF}:                        5,
+		fmt.Errorf("weights: %w", error(weights.Match(nil, nil))): 5,
+		fmt.Errorf("disk full"):                                   1,
+		fmt.Errorf("wrapped: %w", usageError("--lr")):             2,
+	} {
+		if got := exitStatus(runError(err)); got != want {
+			t.Errorf("%T %v: status %d, want %d", err, err, got, want)
+		}
 	}
 }
 
