@@ -42,12 +42,12 @@ const demoImages = 4000
 // last layer that is free; and no change of colours, since those of the pictures carry nothing that a network could cheat with.
 func demoConfig() dino.Config {
 	c := dino.Reference()
-	c.Arch, c.PatchSize, c.DropPathRate = "vit:dim=128,depth=2,heads=2", 8, 0
-	c.OutDim, c.HeadHiddenDim, c.HeadBottleneckDim = 512, 256, 64
+	c.Arch, c.PatchSize, c.DropPathRate = "vit:dim=128,depth=3,heads=2", 8, 0
+	c.OutDim, c.HeadHiddenDim, c.HeadBottleneckDim = 256, 256, 64
 	c.UseBNInHead, c.NormLastLayer = true, false
-	c.MomentumTeacher = 0.95
+	c.MomentumTeacher = 0.97
 	c.LR, c.WarmupEpochs, c.WeightDecay, c.WeightDecayEnd = 8e-3, 0.5, 0.04, 0.1
-	c.BatchSize, c.Epochs = 64, 15
+	c.BatchSize, c.Epochs = 64, 12
 	c.GlobalCropsSize, c.GlobalCropsScale = 32, [2]float64{0.5, 1}
 	c.LocalCropsNumber, c.LocalCropsSize, c.LocalCropsScale = 4, 16, [2]float64{0.15, 0.5}
 	c.Blur, c.ColorJitter, c.Grayscale, c.Solarize = false, 0, 0, 0
