@@ -67,6 +67,12 @@ func AutoConfig(info DataInfo) (Config, []Reason) {
 		because(n+": the reference's settings for ImageNet", "arch vit_small, out_dim 65536, momentum_teacher 0.996")
 	}
 
+	if info.Images < 100_000 {
+		c.UseBNInHead, c.FreezeLastLayer = true, 0
+		because(n+": in a short run batch norm in the head tells apart features that are much alike at first (docs/results.md has what it gained)",
+			"use_bn_in_head true, freeze_last_layer 0")
+	}
+
 	side := fmt.Sprintf("pictures of %d px", info.ShortSide)
 	switch {
 	case info.ShortSide <= 0: // unknown

@@ -60,19 +60,19 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 func TestAutoConfig(t *testing.T) {
 	for _, test := range []struct {
 		info    DataInfo
-		want    string // of arch, out_dim, momentum, patch, crops, blur
+		want    string // of arch, out_dim, momentum, patch, crops, blur, batch norm, epochs of a frozen last layer
 		warning bool
 	}{
-		{DataInfo{813, 128}, "vit_tiny 1024 0.99 8 96 48 true", true},
-		{DataInfo{50000, 32}, "vit_small 4096 0.99 4 32 16 false", false},
-		{DataInfo{10000, 400}, "vit_tiny 4096 0.99 16 224 96 true", false},
-		{DataInfo{300000, 256}, "vit_small 16384 0.996 16 224 96 true", false},
-		{DataInfo{1281167, 375}, "vit_small 65536 0.996 16 224 96 true", false},
-		{DataInfo{40, 64}, "vit_tiny 1024 0.99 8 64 32 false", true},
-		{DataInfo{1, 0}, "vit_tiny 1024 0.99 16 224 96 true", true},
+		{DataInfo{813, 128}, "vit_tiny 1024 0.99 8 96 48 true true 0", true},
+		{DataInfo{50000, 32}, "vit_small 4096 0.99 4 32 16 false true 0", false},
+		{DataInfo{10000, 400}, "vit_tiny 4096 0.99 16 224 96 true true 0", false},
+		{DataInfo{300000, 256}, "vit_small 16384 0.996 16 224 96 true false 1", false},
+		{DataInfo{1281167, 375}, "vit_small 65536 0.996 16 224 96 true false 1", false},
+		{DataInfo{40, 64}, "vit_tiny 1024 0.99 8 64 32 false true 0", true},
+		{DataInfo{1, 0}, "vit_tiny 1024 0.99 16 224 96 true true 0", true},
 	} {
 		c, reasons := AutoConfig(test.info)
-		text, _ := json.Marshal([]any{c.Arch, c.OutDim, c.MomentumTeacher, c.PatchSize, c.GlobalCropsSize, c.LocalCropsSize, c.Blur})
+		text, _ := json.Marshal([]any{c.Arch, c.OutDim, c.MomentumTeacher, c.PatchSize, c.GlobalCropsSize, c.LocalCropsSize, c.Blur, c.UseBNInHead, c.FreezeLastLayer})
 		if got := strings.NewReplacer("[", "", "]", "", `"`, "", ",", " ").Replace(string(text)); got != test.want {
 			t.Errorf("%+v: %s, want %s", test.info, got, test.want)
 		}
