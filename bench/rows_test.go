@@ -91,7 +91,7 @@ func BenchmarkResidual(b *testing.B) {
 }
 
 func BenchmarkAdamW(b *testing.B) {
-	c := kernels.AdamWCoefficients{Decay: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-9, InvSqrtBias: 1, Eps: 1e-8, GradScale: 1}
+	c := kernels.AdamWCoefficients{Decay: 1, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 1e-9, InvSqrtBias: 1, Eps: 1e-8, GradScale: 1}
 	each(b, 4, 1024, 1024, func(x []*tensor.Tensor) { tensor.AdamW(x[0], x[1], x[2], x[3], c) })
 }
 

@@ -7,6 +7,8 @@ type AdamWCoefficients struct {
 	Decay       float32 // 1 − lr·weight decay, multiplied to the parameter first (decoupled decay)
 	Beta1       float32
 	Beta2       float32
+	Rest1       float32 // 1 − β1 and 1 − β2, rounded once: 1 − Beta2 would carry the rounding of Beta2, 1e-5 of the difference
+	Rest2       float32
 	StepSize    float32 // lr / (1 − β1^t)
 	InvSqrtBias float32 // 1 / √(1 − β2^t)
 	Eps         float32
@@ -15,14 +17,14 @@ type AdamWCoefficients struct {
 
 // adamW is one step of AdamW (Loshchilov, Hutter 2019) on parameters p with moments m and v and gradient g. With g' = GradScale·g[i]:
 //
-//	m[i] = Beta1·m[i] + (1 − Beta1)·g'
-//	v[i] = Beta2·v[i] + (1 − Beta2)·g'²
+//	m[i] = Beta1·m[i] + Rest1·g'
+//	v[i] = Beta2·v[i] + Rest2·g'²
 //	p[i] = Decay·p[i] − StepSize·m[i] / (√v[i]·InvSqrtBias + Eps)
 func adamW(p, m, v, g []float32, c AdamWCoefficients) {
 	for i := range p {
 		gi := c.GradScale * g[i]
-		mi := c.Beta1*m[i] + (1-c.Beta1)*gi
-		vi := c.Beta2*v[i] + (1-c.Beta2)*gi*gi
+		mi := c.Beta1*m[i] + c.Rest1*gi
+		vi := c.Beta2*v[i] + c.Rest2*gi*gi
 		m[i], v[i] = mi, vi
 		p[i] = c.Decay*p[i] - c.StepSize*mi/(float32(math.Sqrt(float64(vi)))*c.InvSqrtBias+c.Eps)
 	}

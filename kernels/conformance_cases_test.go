@@ -276,23 +276,22 @@ var conformanceCases = []conformanceCase{
 		},
 	},
 	{
-		op: "AdamW", out: 3, in: 1, positiveOut: []int{2}, scalars: []float32{0.99, 0.9, 0.999, 0.01, 1.5, 1e-8, 0.5},
+		op: "AdamW", out: 3, in: 1, positiveOut: []int{2}, scalars: []float32{0.99, 0.9, 0.999, 0.1, 0.001, 0.01, 1.5, 1e-8, 0.5},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.AdamW(out[0], out[1], out[2], in[0], AdamWCoefficients{s[0], s[1], s[2], s[3], s[4], s[5], s[6]})
+			t.AdamW(out[0], out[1], out[2], in[0], AdamWCoefficients{s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]})
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
 			p, m, v := out[0], out[1], out[2]
-			rest1, rest2 := float64(1-float32(s[1])), float64(1-float32(s[2]))
 			for i, g := range in[0] {
-				g *= s[6]
-				mSize := abs(s[1]*m[i]) + abs(rest1*g)
-				m[i] = s[1]*m[i] + rest1*g
-				v[i] = s[2]*v[i] + rest2*g*g
-				denominator := math.Sqrt(v[i])*s[4] + s[5]
-				size[0][i] = abs(s[0]*p[i]) + s[3]*mSize/denominator
+				g *= s[8]
+				mSize := abs(s[1]*m[i]) + abs(s[3]*g)
+				m[i] = s[1]*m[i] + s[3]*g
+				v[i] = s[2]*v[i] + s[4]*g*g
+				denominator := math.Sqrt(v[i])*s[6] + s[7]
+				size[0][i] = abs(s[0]*p[i]) + s[5]*mSize/denominator
 				size[1][i], size[2][i] = mSize, v[i]
-				p[i] = s[0]*p[i] - s[3]*m[i]/denominator
+				p[i] = s[0]*p[i] - s[5]*m[i]/denominator
 			}
 			return nil
 		},

@@ -114,7 +114,7 @@ func (a *rowAssembly) override(t *Table) {
 	t.AdamW = func(p, m, v, g []float32, c AdamWCoefficients) {
 		segments(len(p), func(i, n int) {
 			a.adamW(at(p, i, n), at(m, i, n), at(v, i, n), at(g, i, n), n,
-				c.Decay, c.Beta1, 1-c.Beta1, c.Beta2, 1-c.Beta2, c.StepSize, c.InvSqrtBias, c.Eps, c.GradScale)
+				c.Decay, c.Beta1, c.Rest1, c.Beta2, c.Rest2, c.StepSize, c.InvSqrtBias, c.Eps, c.GradScale)
 		})
 	}
 	t.EMA = func(t, s []float32, momentum float32) {

@@ -38,6 +38,8 @@ func (o *AdamW) Step(lr, weightDecay float64, clip *Clip, skip func(name string)
 			Decay:       float32(decay),
 			Beta1:       float32(o.Beta1),
 			Beta2:       float32(o.Beta2),
+			Rest1:       float32(1 - o.Beta1),
+			Rest2:       float32(1 - o.Beta2),
 			StepSize:    float32(lr / (1 - math.Pow(o.Beta1, t))),
 			InvSqrtBias: float32(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
 			Eps:         float32(o.Eps),

@@ -53,7 +53,7 @@ var rowsCases = []rowsCase{
 		for i := range v.data {
 			v.data[i] *= v.data[i]
 		}
-		AdamW(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), v, m.in(rowsR, rowsC), kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7})
+		AdamW(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), v, m.in(rowsR, rowsC), kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7})
 	}},
 	{"LARS", func(m *rowsMaker, add bool) {
 		LARS(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), m.in(rowsR, rowsC), kernels.SGDCoefficients{LR: 0.1, Momentum: 0.9, Decay: 0.01, GradScale: 0.7}, 0.001)
