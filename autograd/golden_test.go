@@ -2,7 +2,6 @@ package autograd
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 
@@ -66,21 +65,12 @@ func TestGoldenOps(t *testing.T) {
 	}
 }
 
-// near fails the test unless got is within 1e-5 of want's largest element, and 1e-5 where that is below 1.
+// near fails the test unless got has want's shape and is within 1e-5 of it.
 func near(t *testing.T, name string, got, want *tensor.Tensor) {
 	t.Helper()
 	if !tensor.SameShape(got, want) {
 		t.Errorf("%s: shape %v, want %v", name, got.Shape(), want.Shape())
 		return
 	}
-	size := 1.0
-	for _, w := range want.Data() {
-		size = max(size, math.Abs(float64(w)))
-	}
-	for i, g := range got.Data() {
-		if d := math.Abs(float64(g) - float64(want.Data()[i])); !(d <= 1e-5*size) {
-			t.Errorf("%s: element %d is %v, want %v", name, i, g, want.Data()[i])
-			return
-		}
-	}
+	golden.Near(t, name, got.Data(), want.Data(), 1e-5)
 }

@@ -81,6 +81,9 @@ func TestGoldenSchedules(t *testing.T) {
 	compare("teacher_temp", s.TeacherTemp, 1)
 
 	// "warm-up 3 epochs of 3": nothing but warm-up. Its values give base and length.
+	if epochs := numbers(t, g, "short_warmup_only"); len(epochs) != 2 || epochs[0] != epochs[1] {
+		t.Fatalf("short_warmup_only is %q: it should be warm-up alone", g.Metadata["short_warmup_only"])
+	}
 	only := g.Get("short_warmup_only").Float
 	n := len(only)
 	compare("short_warmup_only", Cosine{Base: float64(only[n-1]), Final: 1e-6, Warmup: n, Total: n}.At, float64(only[n-1]))
@@ -104,6 +107,10 @@ type trainMeta struct {
 	Freeze                       int       `json:"freeze_last_layer_epochs"`
 	StudentTemp                  float64   `json:"student_temp"`
 	CenterMomentum               float64   `json:"center_momentum"`
+	AdamW                        struct {
+		Betas [2]float64
+		Eps   float64
+	} `json:"adamw"`
 }
 
 // goldenTrainer is the trainer at the golden file's start, on its schedules.
@@ -116,7 +123,8 @@ func goldenTrainer(t *testing.T, g *golden.File, dev *tensor.Device) (*Trainer, 
 	}
 	c := Reference()
 	c.NormLastLayer = !g.Has("step0.grad.head.last_layer.weight_g") // frozen, it has no gradient
-	c.Arch = fmt.Sprintf("vit:dim=%d,depth=%d,heads=%d", m.ViT.D, m.ViT.Depth, m.ViT.Heads)
+	c.Arch = fmt.Sprintf("vit:dim=%d,depth=%d,heads=%d,mlp_ratio=%v", m.ViT.D, m.ViT.Depth, m.ViT.Heads,
+		float64(g.Get("init.backbone.blocks.0.mlp.fc1.weight").Shape[0])/float64(m.ViT.D))
 	c.PatchSize, c.GlobalCropsSize, c.DropPathRate = m.ViT.Patch, m.ViT.Img, 0
 	c.OutDim, c.HeadHiddenDim, c.HeadBottleneckDim = m.Head.K, m.Head.Hidden, m.Head.Bottleneck
 	c.LocalCropsNumber, c.LocalCropsSize = m.NLocal, m.Local
@@ -125,6 +133,8 @@ func goldenTrainer(t *testing.T, g *golden.File, dev *tensor.Device) (*Trainer, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := tr.Optimizer.(*nn.AdamW)
+	o.Beta1, o.Beta2, o.Eps = m.AdamW.Betas[0], m.AdamW.Betas[1], m.AdamW.Eps
 	at := func(list []float64) func(int) float64 { return func(i int) float64 { return list[i] } }
 	tr.schedule = Schedule{LR: at(m.LR), WeightDecay: at(m.WeightDecay), Momentum: at(m.Momentum), TeacherTemp: at(m.TeacherTemp)}
 	for i, p := range tr.Student.Params() {

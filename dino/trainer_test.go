@@ -420,7 +420,7 @@ func TestGoldenCheckpoint(t *testing.T) {
 	c.LocalCropsSize = c.GlobalCropsSize / 2
 	c.HeadHiddenDim = shape("teacher.head.mlp.0.weight")[0]
 	c.OutDim, c.HeadBottleneckDim = shape("teacher.head.last_layer.weight_v")[0], shape("teacher.head.last_layer.weight_v")[1]
-	path := filepath.Join(golden.Dir(), "checkpoint.pth")
+	path := golden.Path(t, "checkpoint.pth")
 	same := func(prefix string, params []nn.Param) {
 		t.Helper()
 		for _, p := range params {

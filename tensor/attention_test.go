@@ -29,18 +29,18 @@ func TestGoldenAttention(t *testing.T) {
 			qkv := pack(dev, b, h, n, d, f.Get(name+".x0").Float, f.Get(name+".x1").Float, f.Get(name+".x2").Float)
 			y, lse := New(dev, b, n, h*d), New(dev, b, h, n)
 			AttentionForward(y, lse, qkv, h)
-			withinOfLargest(t, table.Name+" "+name+".y", y.data, pack(dev, b, h, n, d, f.Get(name+".y").Float).data, 2e-6)
+			golden.Near(t, table.Name+" "+name+".y", y.data, pack(dev, b, h, n, d, f.Get(name+".y").Float).data, 2e-6)
 
 			dy := pack(dev, b, h, n, d, f.Get(name+".dy").Float)
 			want := pack(dev, b, h, n, d, f.Get(name+".dx0").Float, f.Get(name+".dx1").Float, f.Get(name+".dx2").Float)
 			dqkv := New(dev, b, n, 3*h*d)
 			AttentionBackward(dqkv, dy, qkv, y, lse, h, false)
-			withinOfLargest(t, table.Name+" "+name+".dx", dqkv.data, want.data, 5e-6)
+			golden.Near(t, table.Name+" "+name+".dx", dqkv.data, want.data, 5e-6)
 			AttentionBackward(dqkv, dy, qkv, y, lse, h, true)
 			for i := range want.data {
 				want.data[i] *= 2
 			}
-			withinOfLargest(t, table.Name+" "+name+".dx, twice", dqkv.data, want.data, 5e-6)
+			golden.Near(t, table.Name+" "+name+".dx, twice", dqkv.data, want.data, 5e-6)
 		}
 	}
 	if ran == 0 {

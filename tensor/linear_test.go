@@ -30,18 +30,18 @@ func TestGoldenLinear(t *testing.T) {
 				x, w, bias, dy := get("x0"), get("x1"), get("x2"), get("dy")
 				y := filled(dev, float32(math.NaN()), dy.Shape()...)
 				LinearForward(y, x, w, bias)
-				near(t, table.Name+" "+name+" y", y, get("y"), 1e-5)
+				golden.Near(t, table.Name+" "+name+" y", y.data, get("y").data, 1e-5)
 				dx := filled(dev, float32(math.NaN()), x.Shape()...)
 				dw, dbias := New(dev, w.Shape()...), New(dev, bias.Shape()...)
 				LinearBackward(dx, dw, dbias, dy, x, w, false)
-				near(t, table.Name+" "+name+" dx", dx, get("dx0"), 1e-5)
-				near(t, table.Name+" "+name+" dw", dw, get("dx1"), 1e-5)
-				near(t, table.Name+" "+name+" dbias", dbias, get("dx2"), 1e-5)
+				golden.Near(t, table.Name+" "+name+" dx", dx.data, get("dx0").data, 1e-5)
+				golden.Near(t, table.Name+" "+name+" dw", dw.data, get("dx1").data, 1e-5)
+				golden.Near(t, table.Name+" "+name+" dbias", dbias.data, get("dx2").data, 1e-5)
 				LinearBackward(dx, nil, nil, dy, x, w, true)
 				for i := range dx.data {
 					dx.data[i] /= 2
 				}
-				near(t, table.Name+" "+name+" dx added", dx, get("dx0"), 1e-5)
+				golden.Near(t, table.Name+" "+name+" dx added", dx.data, get("dx0").data, 1e-5)
 			}
 			dev.pool.Close()
 		}

@@ -1,6 +1,7 @@
 // Package golden opens the reference vectors that tests compare with: tensors computed by PyTorch, torchvision and Pillow, kept in
 // testdata/golden at the repository root. The environment variable GODINO_GOLDEN names another directory of the same files, so that
-// vectors of other seeds and sizes can be dropped in. Tests alone import it.
+// vectors of other seeds and sizes can be dropped in: a relative name is seen from the repository root, and a file that the directory does
+// not hold skips its tests. Tests alone import it.
 package golden
 
 import (
@@ -10,7 +11,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,17 +34,44 @@ type File struct {
 
 // Dir is the directory of the golden files.
 func Dir() string {
-	if d := os.Getenv("GODINO_GOLDEN"); d != "" {
+	d := os.Getenv("GODINO_GOLDEN")
+	if filepath.IsAbs(d) {
 		return d
 	}
-	_, self, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(self), "..", "..", "testdata", "golden")
+	if d == "" {
+		d = filepath.Join("testdata", "golden")
+	}
+	return filepath.Join(root(), d)
 }
 
-// Open reads a golden file and fails the test if it cannot.
+// root is the directory of go.mod: a test runs in its package's directory, and -trimpath hides where sources are.
+func root() string {
+	dir := "."
+	for range 16 {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		dir = filepath.Join(dir, "..")
+	}
+	return "."
+}
+
+// Path is where a golden file lies. It skips the test if GODINO_GOLDEN names a directory of golden files that has none of this name.
+func Path(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(Dir(), name)
+	if _, err := os.Stat(path); err != nil && os.Getenv("GODINO_GOLDEN") != "" {
+		if others, _ := filepath.Glob(filepath.Join(Dir(), "*.safetensors")); len(others) > 0 {
+			t.Skipf("GODINO_GOLDEN: %s has no %s", Dir(), name)
+		}
+	}
+	return path
+}
+
+// Open reads a golden file and fails the test if it cannot; see Path for one that is missing.
 func Open(t testing.TB, name string) *File {
 	t.Helper()
-	f := &File{Path: filepath.Join(Dir(), name), arrays: map[string]*Array{}, t: t}
+	f := &File{Path: Path(t, name), arrays: map[string]*Array{}, t: t}
 	if err := f.read(); err != nil {
 		t.Fatalf("golden file %s: %v", f.Path, err)
 	}
@@ -85,6 +112,28 @@ func (f *File) Meta(key string, v any) {
 	}
 	if err := json.Unmarshal([]byte(s), v); err != nil {
 		f.t.Fatalf("golden file %s, metadata %q: %v", f.Path, key, err)
+	}
+}
+
+// Near fails the test unless every element of got is within tol of want, times want's largest finite element where that is above 1.
+// Infinities must be equal, and NaN is never near.
+func Near(t testing.TB, what string, got, want []float32, tol float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: %d elements, want %d", what, len(got), len(want))
+		return
+	}
+	size := 1.0
+	for _, v := range want {
+		if a := math.Abs(float64(v)); !math.IsInf(a, 0) {
+			size = max(size, a)
+		}
+	}
+	for i, v := range want {
+		if d := math.Abs(float64(got[i]) - float64(v)); got[i] != v && !(d <= tol*size) {
+			t.Errorf("%s: element %d is %v, want %v: off by %.2g, allowed %.2g", what, i, got[i], v, d, tol*size)
+			return
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -208,7 +207,7 @@ func TestZipRefuses(t *testing.T) {
 
 func TestGoldenCheckpointPTH(t *testing.T) {
 	g := golden.Open(t, "checkpoint_expected.safetensors")
-	f, err := Open(filepath.Join(golden.Dir(), "checkpoint.pth"))
+	f, err := Open(golden.Path(t, "checkpoint.pth"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +253,7 @@ func TestGoldenCheckpointPTH(t *testing.T) {
 
 func TestGoldenBackbonePTH(t *testing.T) {
 	g := golden.Open(t, "checkpoint_expected.safetensors")
-	f, err := Open(filepath.Join(golden.Dir(), "backbone.pth"))
+	f, err := Open(golden.Path(t, "backbone.pth"))
 	if err != nil {
 		t.Fatal(err)
 	}
