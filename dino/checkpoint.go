@@ -245,9 +245,10 @@ func (t *Trainer) Init(path, key string) (string, error) {
 	}
 	took := fmt.Sprintf("backbone of %s", path)
 	fill(t.Student.Backbone.Params(), backbone)
-	switch err := match(t.Student.Head.Params(), head); {
+	switch err := match(t.Student.Head.whole(), head); {
 	case err == nil:
-		fill(t.Student.Head.Params(), head)
+		fill(t.Student.Head.whole(), head)
+		fill(t.Teacher.Head.whole(), head)
 		took = "backbone and head of " + path
 	case len(head) > 0:
 		took += "; its head does not fit and starts anew"
@@ -264,7 +265,7 @@ func (t *Trainer) initAll(f *weights.File) (string, error) {
 		for _, part := range []struct {
 			params []nn.Param
 			read   func(key string) ([]weights.Array, error)
-		}{{n.Backbone.Params(), f.StateDict}, {n.Head.Params(), f.HeadStateDict}} {
+		}{{n.Backbone.Params(), f.StateDict}, {n.Head.whole(), f.HeadStateDict}} {
 			have, err := part.read(n.key)
 			if err != nil {
 				return "", err

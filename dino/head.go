@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/godino-ml/godino/autograd"
 	"github.com/godino-ml/godino/nn"
@@ -108,6 +109,15 @@ func (h *Head) Params() []nn.Param { return h.params }
 
 // Buffers are the running statistics of batch norms, none without.
 func (h *Head) Buffers() []nn.NamedTensor { return h.norms }
+
+// whole is all that a file of the head holds: parameters and buffers.
+func (h *Head) whole() []nn.Param {
+	list := slices.Clone(h.params)
+	for _, b := range h.norms {
+		list = append(list, nn.Param{Name: b.Name, Var: autograd.NewConst(b.Value)})
+	}
+	return list
+}
 
 // Forward maps features x (R, D) to logits (R, K).
 func (h *Head) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
