@@ -153,7 +153,7 @@ func (g *gemmRun) cut(chunks, mr, nr int) {
 // run runs the chunks with size elements of scratch memory for every worker.
 func (g *gemmRun) run(d *Device, chunks int, f func(chunk, worker int), size int) {
 	g.workSize = ceilDiv(size, 32) * 32
-	g.work = d.scratch(g.workSize * min(d.Threads(), chunks))
+	g.work = d.scratch(g.workSize * d.Threads()) // any worker may take a chunk, however few there are
 	d.Run(chunks, f)
 	d.release(g.work)
 	g.work = nil

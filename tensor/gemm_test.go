@@ -216,3 +216,19 @@ func TestGemmShapeErrors(t *testing.T) {
 	}
 	Gemm(n(2, 3), n(2, 4), n(4, 3), false, false, 1, 0)
 }
+
+// TestGemmFewChunks: of a product with fewer chunks than threads any thread may take one, so there must be scratch memory for each.
+func TestGemmFewChunks(t *testing.T) {
+	for _, table := range kernels.Tables() {
+		dev := NewCPU(table, 7)
+		a, b, c := New(dev, 70, 90), New(dev, 90, 110), New(dev, 70, 110)
+		Fill(a, 1)
+		Fill(b, 1)
+		for range 600 {
+			Gemm(c, a, b, false, false, 1, 0)
+		}
+		if got := c.Data()[70*110-1]; got != 90 {
+			t.Errorf("%s: %v, want 90", table.Name, got)
+		}
+	}
+}
