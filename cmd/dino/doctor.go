@@ -193,8 +193,8 @@ func (f *findings) print(out io.Writer) error {
 	row("memory", "%s", memory)
 	row("GPU", "%s", f.GPU)
 	if f.GemmGFLOPS > 0 {
-		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (multiply-adds alone, %d threads)",
-			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, tensor.CPU().Threads())
+		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
+			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, plural(tensor.CPU().Threads(), "thread"))
 	}
 	for i, s := range f.Suggestions {
 		name := ""
