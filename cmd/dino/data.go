@@ -75,10 +75,17 @@ func shortSide(ds *dataset.Dataset) int {
 	return sides[len(sides)/2]
 }
 
-// plural is "1 image" or "3 images".
+// plural is "1 image", "3 images", "2 copies" or "10 classes".
 func plural(n int, word string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + word
+	case strings.HasSuffix(word, "y"):
+		word = strings.TrimSuffix(word, "y") + "ies"
+	case strings.HasSuffix(word, "s"):
+		word += "es"
+	default:
+		word += "s"
 	}
-	return count(n) + " " + strings.TrimSuffix(word, "y") + map[bool]string{true: "ies", false: "s"}[strings.HasSuffix(word, "y")]
+	return count(n) + " " + word
 }
