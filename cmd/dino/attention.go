@@ -51,7 +51,7 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 	if err != nil {
 		return dataError(err)
 	}
-	n, err := c.load(dev)
+	n, err := c.load(dev, t.log)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (c *embedCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer ds.Close()
-	n, err := c.load(dev)
+	n, err := c.load(dev, t.log)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (c *knnCommand) features(ctx context.Context, t *terminal) (*featurePair, e
 	if err != nil {
 		return nil, err
 	}
-	n, err := (&networkFlags{PretrainedWeights: c.PretrainedWeights, CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize}).load(dev)
+	n, err := (&networkFlags{PretrainedWeights: c.PretrainedWeights, CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize}).load(dev, t.log)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
+	"strings"
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/augment"
@@ -32,7 +34,7 @@ type network struct {
 }
 
 // load reads the backbone. It is taken whole or not at all: no weight is ever left at random.
-func (n *networkFlags) load(dev *tensor.Device) (*network, error) {
+func (n *networkFlags) load(dev *tensor.Device, log *slog.Logger) (*network, error) {
 	f, err := weights.Open(n.PretrainedWeights)
 	if err != nil {
 		return nil, checkpointError(err)
@@ -42,7 +44,7 @@ func (n *networkFlags) load(dev *tensor.Device) (*network, error) {
 	if err != nil {
 		return nil, checkpointError(err)
 	}
-	config, err := n.shape(f, entries)
+	config, err := n.shape(f, entries, log)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func (n *networkFlags) load(dev *tensor.Device) (*network, error) {
 
 // shape is the backbone's configuration: what the flags say, else the configuration that our own checkpoints carry, else what names and
 // shapes of the tensors tell.
-func (n *networkFlags) shape(f *weights.File, entries []weights.Entry) (nn.ViTConfig, error) {
+func (n *networkFlags) shape(f *weights.File, entries []weights.Entry, log *slog.Logger) (nn.ViTConfig, error) {
 	id := weights.Identify(entries)
 	if !id.Known() {
 		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: this is no Vision Transformer of the DINO family: it lacks patch_embed.proj.weight or blocks", f.Path))
@@ -90,6 +92,10 @@ func (n *networkFlags) shape(f *weights.File, entries []weights.Entry) (nn.ViTCo
 	if n.Arch == "" && !ours && id.Heads == 0 {
 		return nn.ViTConfig{}, checkpointError(fmt.Errorf("%s: the file does not say how many heads its attention has: name them, as in --arch vit:dim=%d,depth=%d,heads=4",
 			f.Path, id.Dim, id.Depth))
+	}
+	if n.Arch == "" && !ours && strings.HasPrefix(arch, "vit:") { // the named ones all have 64 dimensions a head
+		log.Warn("the file does not say how many heads its attention has: taken as one for 64 dimensions; name them with --arch if that is wrong",
+			"file", f.Path, "arch", arch)
 	}
 	if n.Arch != "" {
 		arch = n.Arch
