@@ -62,7 +62,8 @@ func (t *Tape) pass(x, y *Var) {
 
 func (t *Tape) lend(x *Var) {
 	x.Grad = t.arena.New(x.Shape()...)
-	x.loan = &loan{holders: 1}
+	x.loan = t.loans.next()
+	x.loan.holders = 1
 	t.borrowers = append(t.borrowers, x)
 }
 

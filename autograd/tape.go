@@ -11,8 +11,17 @@ import (
 type Tape struct {
 	arena     *tensor.Arena
 	record    bool
-	undo      []func()
+	results   slab[Var] // of operations
+	undo      []undo
+	loans     slab[loan]
 	borrowers []*Var // Vars whose Grad the arena may have lent
+	shape     []int  // see withCols
+}
+
+// undo is how to undo the operation that made y from y's gradient.
+type undo struct {
+	y        *Var
+	backward func(dy *tensor.Tensor)
 }
 
 // NewTape makes a tape that records, with the memory of arena.
@@ -27,8 +36,8 @@ func (t *Tape) Records() bool { return t.record }
 // Arena is the memory of the tape's pass.
 func (t *Tape) Arena() *tensor.Arena { return t.arena }
 
-// Reset forgets the recorded pass and takes its memory back: Values and Grads of its Vars must not be used afterwards, those of
-// parameters excepted.
+// Reset forgets the recorded pass and takes its memory back: the Vars that its operations have made, and the Grads of its inputs, must not be
+// used afterwards. The next pass gets the same Vars again.
 func (t *Tape) Reset() {
 	clear(t.undo)
 	t.undo = t.undo[:0]
@@ -39,6 +48,11 @@ func (t *Tape) Reset() {
 	}
 	clear(t.borrowers)
 	t.borrowers = t.borrowers[:0]
+	t.loans.reset()
+	for _, y := range t.results.lent() {
+		y.Value = nil // whoever still uses it meets nil
+	}
+	t.results.reset()
 	t.arena.Reset()
 }
 
@@ -91,15 +105,24 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 		t.add(y, dy)
 	}
 	for i := len(t.undo) - 1; i >= 0; i-- {
-		t.undo[i]()
-		t.undo[i] = nil
+		y, backward := t.undo[i].y, t.undo[i].backward
+		t.undo[i] = undo{}
+		if y.Grad == nil {
+			continue // it is not part of this loss
+		}
+		backward(y.Grad)
+		t.release(y)
+		if y.done {
+			t.drop(y)
+		}
 	}
 	t.undo = t.undo[:0]
 }
 
 // output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does.
 func (t *Tape) output(shape []int, inputs ...*Var) *Var {
-	y := &Var{Value: t.arena.New(shape...), shape: slices.Clone(shape)}
+	y := t.results.next()
+	*y = Var{Value: t.arena.New(shape...), shape: append(y.shape[:0], shape...)}
 	if t.record {
 		for _, x := range inputs {
 			if x != nil && x.needsGrad {
@@ -123,17 +146,7 @@ func (t *Tape) keeps(y *Var, vs ...*Var) {
 // undoes records backward, which undoes the operation that made y; it is called only if a gradient has reached y, whose memory is given back
 // afterwards.
 func (t *Tape) undoes(y *Var, backward func(dy *tensor.Tensor)) {
-	if !y.needsGrad {
-		return
+	if y.needsGrad {
+		t.undo = append(t.undo, undo{y, backward})
 	}
-	t.undo = append(t.undo, func() {
-		if y.Grad == nil {
-			return
-		}
-		backward(y.Grad)
-		t.release(y)
-		if y.done {
-			t.drop(y)
-		}
-	})
 }

@@ -198,3 +198,26 @@ func TestThreads(t *testing.T) {
 		}
 	}
 }
+
+// TestPassReusesVars: a pass of the same operations as the last makes no Vars, and those it reuses remember nothing.
+func TestPassReusesVars(t *testing.T) {
+	dev := tensor.NewCPU(kernels.Reference(), 1)
+	tape := poisonedTape(dev)
+	x := NewInput(random(dev, 1, 2, 3))
+	first := tape.Softmax(tape.GELU(x))
+	tape.Done(first)
+	tape.BackwardFrom(first, random(dev, 2, 2, 3))
+	tape.Reset()
+	if first.Value != nil {
+		t.Error("a Var's Value outlives Reset")
+	}
+	constant := NewConst(random(dev, 1, 5))
+	tape.GELU(constant)
+	second := tape.GELU(constant)
+	if second != first {
+		t.Error("the second pass has a Var of its own")
+	}
+	if second.NeedsGrad() || second.Grad != nil || second.done || second.kept || !slices.Equal(second.Shape(), []int{5}) {
+		t.Errorf("a Var of the second pass remembers the first: %+v", second)
+	}
+}

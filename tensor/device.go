@@ -13,6 +13,7 @@ type Device struct {
 
 	scratchMem scratchPool
 	gemms      gemmRuns
+	ranges     rangeRuns
 }
 
 // NewCPU makes a device of its own from a table of kernels and a number of threads (0: GOMAXPROCS).
