@@ -31,6 +31,10 @@ type GemmKernel struct {
 	PackRows    func(dst, src *float32, ld, k, n, width int)
 	PackColumns func(dst, src *float32, ld, k, n, width int)
 
+	// SumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width <= MR. Its order is that of four sums over every
+	// fourth p, s0…s3, added as (s0+s1) + (s2+s3). Up to gemmSlack elements beyond the last of a may be read.
+	SumRows func(sums, a *float32, k, n, width int)
+
 	// Peak runs n rounds of as many independent multiply-adds as PeakFLOP counts operations; see Table.Ceiling.
 	Peak     func(n int)
 	PeakFLOP int
@@ -43,84 +47,155 @@ const gemmSlack = 16
 // the first-level cache.
 const gemmPackDepth = 128
 
-// GemmWork is how many float32 of scratch memory GemmSerial needs for a product of that size.
-func (t *Table) GemmWork(m, n, k int) int {
-	if m <= 0 || n <= 0 || k <= 0 {
-		return 0
-	}
-	p := t.planGemm(m, n, k)
-	return p.sizeA + p.sizeB + gemmSlack
-}
-
-// GemmSerial computes C = alpha·op(A)·op(B) + beta·C on the calling goroutine, where op transposes if asked. C is m×n, op(A) m×k, op(B) k×n;
-// all are row-major with leading dimensions lda, ldb, ldc. With beta 0, C need not be initialised; with alpha 0, A and B are not read. work
-// is scratch of GemmWork elements.
+// Product is a matrix product C = alpha·op(A)·op(B) + beta·D, where op transposes if asked, and what is done along with it.
+//
+// C is M×N, op(A) M×K, op(B) K×N; all are row-major, with leading dimensions LDA, LDB, LDC: they may be parts of larger matrices. With Alpha
+// 0, A and B are not read.
 //
 // An element's bits depend on its row of op(A), its column of op(B) and K, not on where it is in which matrix: a product may be cut into
 // blocks of C as one likes.
-func (t *Table) GemmSerial(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int, work []float32) {
-	d := c
-	if beta == 0 {
-		d = nil
-	}
-	t.GemmAdd(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, d, ldc, c, ldc, work)
+type Product struct {
+	TransA, TransB bool
+	M, N, K        int
+	Alpha          float32
+	A              []float32
+	LDA            int
+	B              []float32
+	LDB            int
+
+	// D is M×N. Its leading dimension may be 0: a row that is added to every row of C, as the bias of a linear layer. D may be C. With D nil
+	// or Beta 0 there is no beta·D, and C need not be initialised.
+	Beta float32
+	D    []float32
+	LDD  int
+
+	C   []float32
+	LDC int
+
+	// RowSums, if it is not nil, is a vector of M elements to which the sums of op(A)'s rows are added: RowSums[i] += Σ_p op(A)[i][p]. They
+	// cost next to nothing, since A is on its way through the registers anyway. With A = dyᵀ they are the gradient of a linear layer's bias
+	// beside that of its weights; where those are not wanted, N may be 0. The bits depend on K alone. RowSums must not overlap C. With Alpha 0
+	// it is left as it is.
+	RowSums []float32
+
+	// Finish, if it is not nil, is called for blocks of C that are ready, while they are in the nearer caches: the rows×cols elements from
+	// C[i·LDC+j] on. Every element is in exactly one block; blocks are some hundreds of columns wide where N is, so that kernels for rows run
+	// on them at full speed. It may read and write the block, and any memory that belongs to the block alone; where a product is split over
+	// threads it is called on several at once, for different blocks. How C is cut depends on the number of threads, so what is done to an
+	// element must not depend on where its block begins.
+	//
+	// A function that is made once and kept, and reads what changes from a struct, allocates nothing.
+	Finish func(i, j, rows, cols int)
 }
 
-// GemmAdd is GemmSerial with another matrix to add: C = alpha·op(A)·op(B) + beta·D. D is m×n with leading dimension ldd, which may be 0: a row
-// that is added to every row of C, as the bias of a linear layer. D may be C; a nil D is none.
-func (t *Table) GemmAdd(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, d []float32, ldd int, c []float32, ldc int, work []float32) {
-	if m <= 0 || n <= 0 {
+// block is the part of p that computes the block of C at (i, j).
+func (p *Product) block(i, j, rows, cols int) Product {
+	b := *p
+	b.M, b.N = rows, cols
+	if p.K > 0 {
+		b.A = p.A[start(p.TransA, i, p.LDA):]
+	}
+	if p.K > 0 && cols > 0 {
+		b.B = p.B[start(!p.TransB, j, p.LDB):]
+	}
+	if cols > 0 {
+		b.C = p.C[i*p.LDC+j:]
+	}
+	if p.D != nil && cols > 0 {
+		b.D = p.D[i*p.LDD+j:]
+	}
+	if p.RowSums != nil {
+		b.RowSums = nil
+		if j == 0 {
+			b.RowSums = p.RowSums[i:]
+		}
+	}
+	return b
+}
+
+// start is where line i of a matrix begins: a column or a row.
+func start(column bool, i, ld int) int {
+	if column {
+		return i
+	}
+	return i * ld
+}
+
+// GemmWork is how many float32 of scratch memory GemmBlock needs for blocks of C of up to that many rows and columns.
+func (t *Table) GemmWork(p *Product, rows, cols int) int {
+	if rows <= 0 || p.K <= 0 {
+		return 0
+	}
+	if cols <= 0 {
+		return t.Gemm.MR*t.Gemm.KC + 2*gemmSlack
+	}
+	l := t.planGemm(rows, cols, p.K, p.RowSums != nil)
+	return l.sizeA + l.sizeB + gemmSlack
+}
+
+// GemmSerial computes p on the calling goroutine. work is scratch of GemmWork(p, p.M, p.N) elements.
+func (t *Table) GemmSerial(p *Product, work []float32) { t.GemmBlock(p, 0, 0, p.M, p.N, work) }
+
+// GemmBlock computes the block of C at (i0, j0) of that many rows and columns, and the row sums that belong to it: those of its rows, if it is
+// of the first columns. work is scratch of at least GemmWork(p, rows, cols) elements.
+func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
+	if rows <= 0 {
 		return
 	}
-	if k <= 0 || alpha == 0 {
-		gemmScale(m, n, beta, d, ldd, c, ldc)
+	x := p.block(i0, j0, rows, cols)
+	if cols <= 0 {
+		t.Gemm.sumRows(&x, work)
+		return
+	}
+	if x.Beta == 0 {
+		x.D = nil
+	}
+	m, n, k := x.M, x.N, x.K
+	if k <= 0 || x.Alpha == 0 {
+		gemmScale(m, n, x.Beta, x.D, x.LDD, x.C, x.LDC)
+		if x.Finish != nil {
+			x.Finish(i0, j0, m, n)
+		}
 		return
 	}
 	g := &t.Gemm
-	p := t.planGemm(m, n, k)
-	packB := transB || p.packB
+	l := t.planGemm(m, n, k, p.RowSums != nil)
+	packB := x.TransB || l.packB
 	work = alignToLine(work)
-	packedA, packedB := work[:p.sizeA], work[p.sizeA:p.sizeA+p.sizeB]
-	// op(A)[i][p] is a[i·aRow + p·aCol].
-	aRow, aCol := lda, 1
-	packA := g.PackColumns
-	if transA {
-		aRow, aCol = 1, lda
-		packA = g.PackRows
+	packedA, packedB := work[:l.sizeA], work[l.sizeA:l.sizeA+l.sizeB]
+	// op(A)[i][p] is A[i·aRow + p·aCol].
+	aRow, aCol := x.LDA, 1
+	if x.TransA {
+		aRow, aCol = 1, x.LDA
 	}
-	if p.wholeA {
-		for pc := 0; pc < k; pc += p.kc {
-			g.packTiles(packA, packedA[pc*p.tiles*p.step:], a[pc*aCol:], lda, aRow, m, min(p.kc, k-pc), p.step)
+	if l.wholeA {
+		for pc := 0; pc < k; pc += l.kc {
+			g.packTiles(packedA[pc*l.tiles*l.step:], &x, 0, pc, m, min(l.kc, k-pc), l.step, x.RowSums)
 		}
 	}
-	for jc := 0; jc < n; jc += p.nc {
-		nc := min(p.nc, n-jc)
-		for pc := 0; pc < k; pc += p.kc {
-			kc := min(p.kc, k-pc)
+	for jc := 0; jc < n; jc += l.nc {
+		nc := min(l.nc, n-jc)
+		for pc := 0; pc < k; pc += l.kc {
+			kc := min(l.kc, k-pc)
 			if packB {
-				for j := 0; j < nc; j += g.NR {
-					w := min(g.NR, nc-j)
-					if transB {
-						for p := 0; p < kc; p += gemmPackDepth {
-							g.PackColumns(&packedB[j*kc+p*g.NR], &b[(jc+j)*ldb+pc+p], ldb, min(gemmPackDepth, kc-p), w, g.NR)
-						}
-					} else {
-						g.PackRows(&packedB[j*kc], &b[pc*ldb+jc+j], ldb, kc, w, g.NR)
-					}
-				}
+				g.packPanels(packedB, &x, pc, jc, kc, nc)
 			}
-			for ic := 0; ic < m; ic += p.mc {
-				mc := min(p.mc, m-ic)
+			for ic := 0; ic < m; ic += l.mc {
+				mc := min(l.mc, m-ic)
 				// The block of A, tile after tile.
-				ap, tileRow, tileCol, tileNext := &a[ic*aRow+pc*aCol], aRow, aCol, p.step*aRow
-				if p.packA {
-					if p.wholeA {
-						ap = &packedA[pc*p.tiles*p.step]
+				ap, tileRow, tileCol, tileNext := &x.A[ic*aRow+pc*aCol], aRow, aCol, l.step*aRow
+				if l.packA {
+					if l.wholeA {
+						ap = &packedA[pc*l.tiles*l.step]
 					} else {
-						g.packTiles(packA, packedA, a[ic*aRow+pc*aCol:], lda, aRow, mc, kc, p.step)
+						sums := x.RowSums
+						if jc > 0 {
+							sums = nil
+						}
+						g.packTiles(packedA, &x, ic, pc, mc, kc, l.step, sums)
 						ap = &packedA[0]
 					}
-					tileRow, tileCol, tileNext = 1, p.step, p.step*kc
+					tileRow, tileCol, tileNext = 1, l.step, l.step*kc
 				}
 				for j := 0; j < nc; {
 					w := g.panel(nc - j)
@@ -129,20 +204,64 @@ func (t *Table) GemmAdd(transA, transB bool, m, n, k int, alpha float32, a []flo
 					if packB {
 						bp = &packedB[j/g.NR*g.NR*kc+j%g.NR]
 					} else {
-						bp, bRow = &b[pc*ldb+jc+j], ldb
+						bp, bRow = &x.B[pc*x.LDB+jc+j], x.LDB
 					}
-					cp := &c[ic*ldc+jc+j]
-					dp, dRow, s := cp, ldc, float32(1)
+					cp := &x.C[ic*x.LDC+jc+j]
+					dp, dRow, s := cp, x.LDC, float32(1)
 					if pc == 0 {
-						dp, s = nil, beta
-						if d != nil {
-							dp, dRow = &d[ic*ldd+jc+j], ldd
+						dp, s = nil, x.Beta
+						if x.D != nil {
+							dp, dRow = &x.D[ic*x.LDD+jc+j], x.LDD
 						}
 					}
-					g.Panel(mc, w, kc, p.step, ap, tileRow, tileCol, tileNext, bp, bRow, cp, ldc, dp, dRow, alpha, s)
+					g.Panel(mc, w, kc, l.step, ap, tileRow, tileCol, tileNext, bp, bRow, cp, x.LDC, dp, dRow, x.Alpha, s)
 					j += w
 				}
+				if x.Finish != nil && pc+kc == k {
+					x.Finish(i0+ic, j0+jc, mc, nc)
+				}
 			}
+		}
+	}
+}
+
+// sumRows computes the row sums of a product without columns.
+func (g *GemmKernel) sumRows(x *Product, work []float32) {
+	if x.RowSums == nil || x.Alpha == 0 {
+		return
+	}
+	for i := 0; i < x.M; i += g.MR {
+		for p := 0; p < x.K; p += g.KC {
+			g.packTiles(work, x, i, p, min(g.MR, x.M-i), min(g.KC, x.K-p), g.MR, x.RowSums)
+		}
+	}
+}
+
+// packPanels packs rows pc… and columns jc… of op(B) in panels.
+func (g *GemmKernel) packPanels(dst []float32, x *Product, pc, jc, kc, nc int) {
+	for j := 0; j < nc; j += g.NR {
+		w := min(g.NR, nc-j)
+		if !x.TransB {
+			g.PackRows(&dst[j*kc], &x.B[pc*x.LDB+jc+j], x.LDB, kc, w, g.NR)
+			continue
+		}
+		for p := 0; p < kc; p += gemmPackDepth {
+			g.PackColumns(&dst[j*kc+p*g.NR], &x.B[(jc+j)*x.LDB+pc+p], x.LDB, min(gemmPackDepth, kc-p), w, g.NR)
+		}
+	}
+}
+
+// packTiles packs rows ic… and columns pc… of op(A) in tiles of step rows, and adds them to sums unless it is nil.
+func (g *GemmKernel) packTiles(dst []float32, x *Product, ic, pc, mc, kc, step int, sums []float32) {
+	for i := 0; i < mc; i += step {
+		tile, n := &dst[i*kc], min(step, mc-i)
+		if x.TransA {
+			g.PackRows(tile, &x.A[pc*x.LDA+ic+i], x.LDA, kc, n, step)
+		} else {
+			g.PackColumns(tile, &x.A[(ic+i)*x.LDA+pc], x.LDA, kc, n, step)
+		}
+		if sums != nil {
+			g.SumRows(&sums[ic+i], tile, kc, n, step)
 		}
 	}
 }
@@ -154,13 +273,6 @@ func (g *GemmKernel) panel(n int) int {
 		return half
 	}
 	return w
-}
-
-// packTiles packs m rows of op(A) in tiles of step rows.
-func (g *GemmKernel) packTiles(pack func(dst, src *float32, ld, k, n, width int), dst, a []float32, lda, aRow, m, k, step int) {
-	for i := 0; i < m; i += step {
-		pack(&dst[i*k], &a[i*aRow], lda, k, min(step, m-i), step)
-	}
 }
 
 // gemmScale computes C = beta·D.
@@ -187,7 +299,7 @@ type gemmPlan struct {
 	sizeA, sizeB int  // elements of the packed blocks
 }
 
-func (t *Table) planGemm(m, n, k int) gemmPlan {
+func (t *Table) planGemm(m, n, k int, sums bool) gemmPlan {
 	g := &t.Gemm
 	mc, nc := g.blocks()
 	p := gemmPlan{kc: min(g.KC, k), step: g.MR}
@@ -198,7 +310,7 @@ func (t *Table) planGemm(m, n, k int) gemmPlan {
 	p.tiles = ceilDiv(m, p.step)
 	p.mc = mc / p.step * p.step
 	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it.
-	p.packA = !g.Direct || n > 4*g.NR
+	p.packA = !g.Direct || n > 4*g.NR || sums
 	p.packB = !g.Direct || m > 4*g.MR
 	p.nc = min(nc, ceilDiv(n, g.NR)*g.NR)
 	if p.packA {

@@ -13,6 +13,7 @@ var (
 		Panel:       avx2.GemmPanel,
 		PackRows:    avx2.GemmPackRows,
 		PackColumns: avx2.GemmPackColumns,
+		SumRows:     avx2.GemmSumRows,
 		Peak:        avx2.Peak,
 		PeakFLOP:    12 * 8 * 2,
 	}
@@ -22,6 +23,7 @@ var (
 		Panel:       avx512.GemmPanel,
 		PackRows:    avx512.GemmPackRows,
 		PackColumns: avx512.GemmPackColumns,
+		SumRows:     avx512.GemmSumRows,
 		Peak:        avx512.Peak,
 		PeakFLOP:    12 * 16 * 2,
 	}

@@ -9,6 +9,7 @@ var referenceGemm = GemmKernel{
 	Panel:       gemmPanel,
 	PackRows:    gemmPackRows,
 	PackColumns: gemmPackColumns,
+	SumRows:     gemmSumRows,
 	Peak:        gemmPeak,
 	PeakFLOP:    16,
 }
@@ -71,6 +72,17 @@ func gemmPackColumns(dst, src *float32, ld, k, n, width int) {
 		for p, v := range from[j*ld : j*ld+k] {
 			to[p*width+j] = v
 		}
+	}
+}
+
+func gemmSumRows(sums, a *float32, k, n, width int) {
+	to, tile := unsafe.Slice(sums, n), unsafe.Slice(a, (k-1)*width+n)
+	for i := range to {
+		var s [4]float32
+		for p := range k {
+			s[p%4] += tile[p*width+i]
+		}
+		to[i] += (s[0] + s[1]) + (s[2] + s[3])
 	}
 }
 

@@ -7,25 +7,27 @@ import (
 	"testing"
 )
 
-// product is one matrix product as GemmSerial takes it.
-type product struct {
+// productCase is one matrix product to be tested.
+type productCase struct {
 	transA, transB bool
 	m, n, k        int
 	alpha, beta    float32
 	padA, padB     int // what leading dimensions exceed the columns by
 	padC           int
 	offset         int // of every matrix in its memory
+	sums, finish   bool
 }
 
-func (p product) String() string {
-	return fmt.Sprintf("%v,%v %dx%dx%d alpha=%g beta=%g pad=%d,%d,%d offset=%d", p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.beta, p.padA, p.padB, p.padC, p.offset)
+func (p productCase) String() string {
+	return fmt.Sprintf("%v,%v %dx%dx%d alpha=%g beta=%g pad=%d,%d,%d offset=%d sums=%v finish=%v", p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.beta, p.padA, p.padB,
+		p.padC, p.offset, p.sums, p.finish)
 }
 
 const gemmGuard = 40 // elements before and after C
 
 // check computes p with a table and compares with the product in float64; the bound is k·eps·Σ|a||b|, which no order of float32 additions
 // exceeds.
-func (p product) check(t *testing.T, table *Table, r *rand.Rand) {
+func (p productCase) check(t *testing.T, table *Table, r *rand.Rand) {
 	t.Helper()
 	rowsA, colsA, rowsB, colsB := p.m, p.k, p.k, p.n
 	if p.transA {
@@ -60,9 +62,56 @@ func (p product) check(t *testing.T, table *Table, r *rand.Rand) {
 	}
 	before := append([]float32(nil), memory...)
 	c0 := before[p.offset+gemmGuard:]
-	work := filledWith(nan, table.GemmWork(p.m, p.n, p.k))
+	x := Product{TransA: p.transA, TransB: p.transB, M: p.m, N: p.n, K: p.k, Alpha: p.alpha, A: a, LDA: lda, B: b, LDB: ldb, Beta: p.beta, D: c, LDD: ldc, C: c, LDC: ldc}
+	var sums, sums0 []float32
+	if p.sums {
+		sums = randomSlice(r, p.m+gemmGuard)
+		sums0 = append(sums0, sums...)
+		x.RowSums = sums[:p.m]
+	}
+	// What Finish saw, and how often.
+	seen, times := make([]float32, p.m*p.n), make([]int, p.m*p.n)
+	if p.finish {
+		x.Finish = func(i0, j0, rows, cols int) {
+			for i := i0; i < i0+rows; i++ {
+				for j := j0; j < j0+cols; j++ {
+					seen[i*p.n+j] = c[i*ldc+j]
+					times[i*p.n+j]++
+					c[i*ldc+j] = 0
+				}
+			}
+		}
+	}
+	work := filledWith(nan, table.GemmWork(&x, p.m, p.n))
 
-	table.GemmSerial(p.transA, p.transB, p.m, p.n, p.k, p.alpha, a, lda, b, ldb, p.beta, c, ldc, work)
+	table.GemmSerial(&x, work)
+
+	if p.finish {
+		for i := range p.m {
+			for j := range p.n {
+				if times[i*p.n+j] != 1 || c[i*ldc+j] != 0 {
+					t.Fatalf("%s %v: c[%d][%d] is finished %d times and is %g", table.Name, p, i, j, times[i*p.n+j], c[i*ldc+j])
+				}
+				c[i*ldc+j] = seen[i*p.n+j]
+			}
+		}
+	}
+	for i, before := range sums0 {
+		want, bound := float64(before), math.Abs(float64(before))
+		if i < p.m && p.alpha != 0 {
+			for q := range p.k {
+				v := float64(a[start(p.transA, i, lda)+start(!p.transA, q, lda)])
+				want += v
+				bound += math.Abs(v)
+			}
+			bound *= float64(p.k + 2)
+		} else {
+			bound = 0
+		}
+		if err := math.Abs(float64(sums[i]) - want); !(err <= 0x1p-24*bound) {
+			t.Fatalf("%s %v: the sum of row %d is %g, want %g", table.Name, p, i, sums[i], want)
+		}
+	}
 
 	for i := range p.m {
 		for j := range p.n {
@@ -96,6 +145,12 @@ func (p product) check(t *testing.T, table *Table, r *rand.Rand) {
 	same(t, fmt.Sprintf("%s %v: b", table.Name, p), b, b0)
 }
 
+// multiply computes C = alpha·op(A)·op(B) + beta·C, as BLAS.
+func multiply(t *Table, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	p := Product{TransA: transA, TransB: transB, M: m, N: n, K: k, Alpha: alpha, A: a, LDA: lda, B: b, LDB: ldb, Beta: beta, D: c, LDD: ldc, C: c, LDC: ldc}
+	t.GemmSerial(&p, make([]float32, t.GemmWork(&p, m, n)))
+}
+
 func filledWith(v float32, n int) []float32 {
 	s := make([]float32, n)
 	for i := range s {
@@ -123,8 +178,8 @@ func TestGemmShapes(t *testing.T) {
 		depths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17}
 		for m := 0; m <= 2*table.Gemm.MR+1; m++ {
 			for n := 0; n <= 2*table.Gemm.NR+1; n++ {
-				p := product{transA: r.IntN(2) == 0, transB: r.IntN(2) == 0, m: m, n: n, k: depths[r.IntN(len(depths))],
-					alpha: alphas[r.IntN(4)], beta: betas[r.IntN(4)], padA: r.IntN(4), padB: r.IntN(4), padC: r.IntN(4), offset: r.IntN(8)}
+				p := productCase{transA: r.IntN(2) == 0, transB: r.IntN(2) == 0, m: m, n: n, k: depths[r.IntN(len(depths))],
+					alpha: alphas[r.IntN(4)], beta: betas[r.IntN(4)], padA: r.IntN(4), padB: r.IntN(4), padC: r.IntN(4), offset: r.IntN(8), sums: r.IntN(2) == 0, finish: r.IntN(2) == 0}
 				p.check(t, table, r)
 			}
 		}
@@ -143,7 +198,7 @@ func TestGemmBlocks(t *testing.T) {
 			{5*g.MR + 3, nc + 1, 3}, {1, 200, 300}, {200, 1, 300}, {mc - 1, 4*g.NR + 1, g.KC + 9},
 		} {
 			for trans := range 4 {
-				p := product{transA: trans&1 != 0, transB: trans&2 != 0, m: s[0], n: s[1], k: s[2], alpha: 1, beta: float32(trans % 3), padC: trans}
+				p := productCase{transA: trans&1 != 0, transB: trans&2 != 0, m: s[0], n: s[1], k: s[2], alpha: 1, beta: float32(trans % 3), padC: trans, sums: s[0]%2 == trans&1, finish: trans%3 != 0}
 				p.check(t, table, r)
 			}
 		}
@@ -159,7 +214,7 @@ func TestGemmLarge(t *testing.T) {
 			m, n, k = 301, 290, 601
 		}
 		a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), make([]float32, m*n)
-		table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, c, n, make([]float32, table.GemmWork(m, n, k)))
+		multiply(table, false, false, m, n, k, 1, a, k, b, n, 0, c, n)
 		v := make([]float64, n)
 		for i := range v {
 			v[i] = r.Float64()*2 - 1
@@ -195,23 +250,21 @@ func TestGemmBits(t *testing.T) {
 		a, b := randomSlice(r, m*k), randomSlice(r, k*n)
 		at, bt := transposed(a, m, k), transposed(b, k, n)
 		whole, part := make([]float32, m*n), make([]float32, m*n)
-		work := make([]float32, table.GemmWork(m, n, k))
-		table.GemmSerial(false, false, m, n, k, 1.5, a, k, b, n, 0, whole, n, work)
+		multiply(table, false, false, m, n, k, 1.5, a, k, b, n, 0, whole, n)
 		for i := 0; i < m; {
 			h := min(1+r.IntN(m/2), m-i)
 			for j := 0; j < n; {
 				w := min(1+r.IntN(n/2), n-j)
 				c := part[i*n+j:]
-				work := make([]float32, table.GemmWork(h, w, k))
 				switch r.IntN(4) {
 				case 0:
-					table.GemmSerial(false, false, h, w, k, 1.5, a[i*k:], k, b[j:], n, 0, c, n, work)
+					multiply(table, false, false, h, w, k, 1.5, a[i*k:], k, b[j:], n, 0, c, n)
 				case 1:
-					table.GemmSerial(true, false, h, w, k, 1.5, at[i:], m, b[j:], n, 0, c, n, work)
+					multiply(table, true, false, h, w, k, 1.5, at[i:], m, b[j:], n, 0, c, n)
 				case 2:
-					table.GemmSerial(false, true, h, w, k, 1.5, a[i*k:], k, bt[j*k:], k, 0, c, n, work)
+					multiply(table, false, true, h, w, k, 1.5, a[i*k:], k, bt[j*k:], k, 0, c, n)
 				default:
-					table.GemmSerial(true, true, h, w, k, 1.5, at[i:], m, bt[j*k:], k, 0, c, n, work)
+					multiply(table, true, true, h, w, k, 1.5, at[i:], m, bt[j*k:], k, 0, c, n)
 				}
 				j += w
 			}
@@ -231,12 +284,59 @@ func TestGemmAddRow(t *testing.T) {
 		for i := range m {
 			copy(want[i*n:], bias)
 		}
-		work := make([]float32, table.GemmWork(m, n, k))
-		table.GemmSerial(false, true, m, n, k, 1, a, k, b, k, 1, want, n, work)
-		table.GemmAdd(false, true, m, n, k, 1, a, k, b, k, 1, bias, 0, got, n, work)
+		multiply(table, false, true, m, n, k, 1, a, k, b, k, 1, want, n)
+		p := Product{TransB: true, M: m, N: n, K: k, Alpha: 1, A: a, LDA: k, B: b, LDB: k, Beta: 1, D: bias, C: got, LDC: n}
+		work := make([]float32, table.GemmWork(&p, m, n))
+		table.GemmSerial(&p, work)
 		same(t, table.Name, got, want)
-		table.GemmAdd(false, true, m, n, 0, 1, a, k, b, k, 1, bias, 0, got, n, work)
+		p.K = 0
+		table.GemmSerial(&p, work)
 		same(t, table.Name+" of no terms", got[(m-1)*n:], bias)
+	}
+}
+
+// TestGemmSumRows: every table adds up the rows of a packed tile in the same order, and touches no other sums.
+func TestGemmSumRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(14, 15))
+	for _, table := range Tables() {
+		for width := 1; width <= table.Gemm.MR; width++ {
+			for n := 1; n <= width; n++ {
+				for k := 1; k <= 13; k++ {
+					a, sums := randomSlice(r, k*width+gemmSlack), randomSlice(r, n+gemmGuard)
+					want := append([]float32(nil), sums...)
+					gemmSumRows(&want[0], &a[0], k, n, width)
+					table.Gemm.SumRows(&sums[0], &a[0], k, n, width)
+					same(t, fmt.Sprintf("%s: %d rows of %d, %d columns", table.Name, n, width, k), sums, want)
+				}
+			}
+		}
+	}
+}
+
+// TestGemmRowSumsBits: the bits of a sum do not depend on where a product is cut, on how A is stored, or on whether there are columns.
+func TestGemmRowSumsBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 17))
+	for _, table := range Tables() {
+		m, n, k := 6*table.Gemm.MR+5, 6*table.Gemm.NR+3, 2*table.Gemm.KC+19
+		a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), make([]float32, m*n)
+		p := Product{M: m, N: n, K: k, Alpha: 1, A: a, LDA: k, B: b, LDB: n, C: c, LDC: n, RowSums: make([]float32, m)}
+		work := make([]float32, table.GemmWork(&p, m, n))
+		table.GemmSerial(&p, work)
+		q := p
+		q.TransA, q.A, q.LDA, q.RowSums = true, transposed(a, m, k), m, make([]float32, m)
+		for i := 0; i < m; {
+			h := min(1+r.IntN(m/2), m-i)
+			for j := 0; j < n; {
+				w := min(1+r.IntN(n/2), n-j)
+				table.GemmBlock(&q, i, j, h, w, work)
+				j += w
+			}
+			i += h
+		}
+		same(t, table.Name, q.RowSums, p.RowSums)
+		p.N, p.B, p.C, p.RowSums = 0, nil, nil, make([]float32, m)
+		table.GemmSerial(&p, make([]float32, table.GemmWork(&p, m, 0)))
+		same(t, table.Name+" alone", p.RowSums, q.RowSums)
 	}
 }
 
@@ -248,12 +348,12 @@ func TestGemmSpecial(t *testing.T) {
 			for row := range m {
 				a, b, c := filledWith(1, m*k), filledWith(1, k*n), make([]float32, m*n)
 				a[row*k+row%k] = bad
-				table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, c, n, make([]float32, table.GemmWork(m, n, k)))
+				multiply(table, false, false, m, n, k, 1, a, k, b, n, 0, c, n)
 				// The same in a column of b.
 				col, d := row%n, make([]float32, m*n)
 				a[row*k+row%k] = 1
 				b[row%k*n+col] = bad
-				table.GemmSerial(false, false, m, n, k, 1, a, k, b, n, 0, d, n, make([]float32, table.GemmWork(m, n, k)))
+				multiply(table, false, false, m, n, k, 1, a, k, b, n, 0, d, n)
 				for i := range m {
 					for j := range n {
 						if finite := d[i*n+j] == float32(k); finite != (j != col) {
@@ -268,12 +368,12 @@ func TestGemmSpecial(t *testing.T) {
 			}
 		}
 		denormal, out := float32(math.SmallestNonzeroFloat32), []float32{7}
-		table.GemmSerial(false, true, 1, 1, 1, 1, []float32{denormal}, 1, []float32{1}, 1, 0, out, 1, make([]float32, table.GemmWork(1, 1, 1)))
+		multiply(table, false, true, 1, 1, 1, 1, []float32{denormal}, 1, []float32{1}, 1, 0, out, 1)
 		if out[0] != denormal {
 			t.Errorf("%s: denormal·1 = %g", table.Name, out[0])
 		}
 		nan := float32(math.NaN())
-		table.GemmSerial(false, true, 1, 1, 1, 0, []float32{nan}, 1, []float32{nan}, 1, 0, out, 1, make([]float32, table.GemmWork(1, 1, 1)))
+		multiply(table, false, true, 1, 1, 1, 0, []float32{nan}, 1, []float32{nan}, 1, 0, out, 1)
 		if out[0] != 0 {
 			t.Errorf("%s: with alpha and beta 0, c = %g", table.Name, out[0])
 		}
@@ -287,8 +387,8 @@ func FuzzGemm(f *testing.F) {
 	f.Add(uint64(3), uint8(0), uint8(1), uint16(0), uint8(2))
 	f.Fuzz(func(t *testing.T, seed uint64, m, n uint8, k uint16, trans uint8) {
 		r := rand.New(rand.NewPCG(seed, 11))
-		p := product{transA: trans&1 != 0, transB: trans&2 != 0, m: int(m), n: int(n), k: int(k % 600), alpha: r.Float32(), beta: float32(r.IntN(2)) * r.Float32(),
-			padA: r.IntN(20), padB: r.IntN(20), padC: r.IntN(20), offset: r.IntN(16)}
+		p := productCase{transA: trans&1 != 0, transB: trans&2 != 0, m: int(m), n: int(n), k: int(k % 600), alpha: r.Float32(), beta: float32(r.IntN(2)) * r.Float32(),
+			padA: r.IntN(20), padB: r.IntN(20), padC: r.IntN(20), offset: r.IntN(16), sums: seed%2 == 0, finish: seed%3 == 0}
 		for _, table := range Tables() {
 			p.check(t, table, r)
 		}

@@ -28,34 +28,16 @@ func orient(t *Tensor, trans bool) (rows, cols int) {
 }
 
 // Gemm is the product C = alpha·op(A)·op(B) + beta·C of row-major matrices that may be parts of larger ones: C is m×n with leading dimension
-// ldc, op(A) m×k, op(B) k×n. See kernels.Table.GemmSerial, which it splits over the device's threads.
+// ldc, op(A) m×k, op(B) k×n. It is a kernels.Product without its extras, split over the device's threads.
 func (d *Device) Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
-	add := c
-	if beta == 0 {
-		add = nil
-	}
-	d.gemmAdd(gemmProduct{transA: transA, transB: transB, m: m, n: n, k: k, alpha: alpha, a: a, lda: lda, b: b, ldb: ldb, beta: beta, d: add, ldd: ldc, c: c, ldc: ldc})
-}
-
-// gemmProduct is C = alpha·op(A)·op(B) + beta·D; see kernels.Table.GemmAdd.
-type gemmProduct struct {
-	transA, transB bool
-	m, n, k        int
-	alpha          float32
-	a              []float32
-	lda            int
-	b              []float32
-	ldb            int
-	beta           float32
-	d              []float32
-	ldd            int
-	c              []float32
-	ldc            int
+	d.product(kernels.Product{TransA: transA, TransB: transB, M: m, N: n, K: k, Alpha: alpha, A: a, LDA: lda, B: b, LDB: ldb, Beta: beta, D: c, LDD: ldc, C: c, LDC: ldc})
 }
 
 const (
 	// gemmSerialFLOP is the product that is not worth waking other threads for.
 	gemmSerialFLOP = 1 << 20
+	// gemmSumFLOP is how much longer adding up a row of op(A) takes than an element of C: it comes from memory.
+	gemmSumFLOP = 16
 	// gemmChunksPerThread: so many that a thread that is held up holds up a quarter of its share, so few that packing does not repeat.
 	gemmChunksPerThread = 4
 	// A product of so few elements and so many terms is cut along its terms.
@@ -64,7 +46,7 @@ const (
 
 // gemmRun is one product under way. It is kept for the next one, so that products allocate nothing.
 type gemmRun struct {
-	gemmProduct
+	kernels.Product
 	table        *kernels.Table
 	rows, cols   int       // of a chunk
 	across       int       // chunks in a row of chunks
@@ -94,37 +76,37 @@ func (d *Device) takeGemm() *gemmRun {
 }
 
 func (d *Device) giveGemm(g *gemmRun) {
-	g.gemmProduct = gemmProduct{} // keeps no one's memory alive
+	g.Product = kernels.Product{} // keeps no one's memory alive
 	d.gemms.mu.Lock()
 	defer d.gemms.mu.Unlock()
 	d.gemms.idle = append(d.gemms.idle, g)
 }
 
-// gemmAdd cuts C into a grid of blocks, one serial product each. How many depends on the threads, which an element's bits do not depend on;
-// where it cuts along the terms, which they depend on, it looks at the shape alone.
-func (d *Device) gemmAdd(p gemmProduct) {
-	if p.m <= 0 || p.n <= 0 {
+// product computes p on the device's threads. It cuts C into a grid of blocks, one serial product each. How many depends on the threads,
+// which an element's bits do not depend on; where it cuts along the terms, which they depend on, it looks at the shape alone.
+func (d *Device) product(p kernels.Product) {
+	if p.M <= 0 || p.N <= 0 && p.RowSums == nil {
 		return
 	}
 	g := d.takeGemm()
 	defer d.giveGemm(g)
-	g.gemmProduct = p
-	if p.m*p.n <= gemmSplitArea && p.k >= gemmSplitK && p.alpha != 0 {
+	g.Product = p
+	if p.N > 0 && p.M*p.N <= gemmSplitArea && p.K >= gemmSplitK && p.Alpha != 0 {
 		g.splitTerms(d)
 		return
 	}
 	tiles := &d.kernels.Gemm
-	g.rows, g.cols = p.m, p.n
+	g.rows, g.cols = p.M, p.N
 	g.across = 1
-	if flop := 2 * p.m * p.n * max(p.k, 1); flop > gemmSerialFLOP && d.Threads() > 1 {
+	if flop := 2 * p.M * max(p.N, gemmSumFLOP) * max(p.K, 1); flop > gemmSerialFLOP && d.Threads() > 1 {
 		g.cut(min(d.Threads()*gemmChunksPerThread, flop/(gemmSerialFLOP/2)), tiles.MR, tiles.NR)
 	}
 	// The last blocks may be smaller, and want another plan.
 	size := 0
-	down := ceilDiv(p.m, g.rows)
-	for _, m := range [2]int{min(g.rows, p.m), p.m - (down-1)*g.rows} {
-		for _, n := range [2]int{min(g.cols, p.n), p.n - (g.across-1)*g.cols} {
-			size = max(size, g.table.GemmWork(m, n, p.k))
+	down := ceilDiv(p.M, g.rows)
+	for _, m := range [2]int{min(g.rows, p.M), p.M - (down-1)*g.rows} {
+		for _, n := range [2]int{min(g.cols, p.N), p.N - (g.across-1)*g.cols} {
+			size = max(size, g.table.GemmWork(&p, m, n))
 		}
 	}
 	g.run(d, down*g.across, g.block, size)
@@ -134,7 +116,7 @@ func (d *Device) gemmAdd(p gemmProduct) {
 func (g *gemmRun) cut(chunks, mr, nr int) {
 	down, across := 1, 1
 	for down*across < chunks {
-		switch high, wide := g.m/down, g.n/across; {
+		switch high, wide := g.M/down, g.N/across; {
 		case high >= wide && high >= 4*mr:
 			down *= 2
 		case wide >= 4*nr:
@@ -145,9 +127,9 @@ func (g *gemmRun) cut(chunks, mr, nr int) {
 			chunks = 0
 		}
 	}
-	g.rows = ceilDiv(ceilDiv(g.m, down), mr) * mr
-	g.cols = ceilDiv(ceilDiv(g.n, across), nr) * nr
-	g.across = ceilDiv(g.n, g.cols)
+	g.rows = ceilDiv(ceilDiv(g.M, down), mr) * mr
+	g.cols = max(1, ceilDiv(ceilDiv(g.N, across), nr)) * nr
+	g.across = max(1, ceilDiv(g.N, g.cols))
 }
 
 // run runs the chunks with size elements of scratch memory for every worker.
@@ -165,59 +147,76 @@ func (g *gemmRun) scratch(worker int) []float32 {
 
 func (g *gemmRun) runBlock(chunk, worker int) {
 	i, j := chunk/g.across*g.rows, chunk%g.across*g.cols
-	rows, cols := min(g.rows, g.m-i), min(g.cols, g.n-j)
-	a, b := g.a, g.b
-	if g.k > 0 {
-		a, b = a[first(g.transA, i, g.lda):], b[first(!g.transB, j, g.ldb):]
-	}
-	d := g.d
-	if d != nil {
-		d = d[i*g.ldd+j:]
-	}
-	g.table.GemmAdd(g.transA, g.transB, rows, cols, g.k, g.alpha, a, g.lda, b, g.ldb, g.beta, d, g.ldd, g.c[i*g.ldc+j:], g.ldc, g.scratch(worker))
-}
-
-// first is where line i of a matrix begins: a column or a row.
-func first(column bool, i, ld int) int {
-	if column {
-		return i
-	}
-	return i * ld
+	g.table.GemmBlock(&g.Product, i, j, min(g.rows, g.M-i), min(g.cols, g.N-j), g.scratch(worker))
 }
 
 // splitTerms computes a small product of very many terms, such as the gradient of a narrow layer's weights, as the sum of products of
 // gemmSplitTerms terms, added in their order.
 func (g *gemmRun) splitTerms(d *Device) {
-	parts, area := ceilDiv(g.k, gemmSplitTerms), g.m*g.n
+	parts, area := ceilDiv(g.K, gemmSplitTerms), g.M*g.N
 	g.partial = d.scratch(parts * area)
 	defer func() {
 		d.release(g.partial)
 		g.partial = nil
 	}()
-	g.run(d, parts, g.terms, max(g.table.GemmWork(g.m, g.n, gemmSplitTerms), g.table.GemmWork(g.m, g.n, g.k-(parts-1)*gemmSplitTerms)))
-	for i := range g.m {
-		row := g.c[i*g.ldc : i*g.ldc+g.n]
-		sum := g.partial[i*g.n : (i+1)*g.n]
+	chunks, first, last, sums := parts, g.part(0), g.part(parts-1), g.sumsAlone()
+	if g.RowSums != nil {
+		chunks++
+	}
+	g.run(d, chunks, g.terms, max(g.table.GemmWork(&first, g.M, g.N), g.table.GemmWork(&last, g.M, g.N), g.table.GemmWork(&sums, g.M, 0)))
+	for i := range g.M {
+		row := g.C[i*g.LDC : i*g.LDC+g.N]
+		sum := g.partial[i*g.N : (i+1)*g.N]
 		for p := 1; p < parts; p++ {
-			for j, v := range g.partial[p*area+i*g.n:][:g.n] {
+			for j, v := range g.partial[p*area+i*g.N:][:g.N] {
 				sum[j] += v
 			}
 		}
-		if g.d == nil {
+		if g.D == nil || g.Beta == 0 {
 			copy(row, sum)
 			continue
 		}
-		for j, v := range g.d[i*g.ldd:][:g.n] {
-			row[j] = sum[j] + g.beta*v
+		for j, v := range g.D[i*g.LDD:][:g.N] {
+			row[j] = sum[j] + g.Beta*v
 		}
+	}
+	if g.Finish != nil {
+		g.Finish(0, 0, g.M, g.N)
 	}
 }
 
 func (g *gemmRun) runTerms(part, worker int) {
+	p := g.sumsAlone() // the bits of sums do not depend on whether there are columns, so they are not cut
+	if parts := ceilDiv(g.K, gemmSplitTerms); part < parts {
+		p = g.part(part)
+	}
+	g.table.GemmSerial(&p, g.scratch(worker))
+}
+
+// part is the product of some of the terms, which belongs into partial.
+func (g *gemmRun) part(part int) kernels.Product {
+	p := g.Product
 	from := part * gemmSplitTerms
-	k := min(gemmSplitTerms, g.k-from)
-	a, b := g.a[first(!g.transA, from, g.lda):], g.b[first(g.transB, from, g.ldb):]
-	g.table.GemmSerial(g.transA, g.transB, g.m, g.n, k, g.alpha, a, g.lda, b, g.ldb, 0, g.partial[part*g.m*g.n:], g.n, g.scratch(worker))
+	p.K = min(gemmSplitTerms, g.K-from)
+	p.A, p.B = g.A[start(!g.TransA, from, g.LDA):], g.B[start(g.TransB, from, g.LDB):]
+	p.C, p.LDC = g.partial[part*g.M*g.N:], g.N
+	p.Beta, p.D, p.RowSums, p.Finish = 0, nil, nil, nil
+	return p
+}
+
+// sumsAlone is the product without columns.
+func (g *gemmRun) sumsAlone() kernels.Product {
+	p := g.Product
+	p.N, p.Finish = 0, nil
+	return p
+}
+
+// start is where line i of a matrix begins: a column or a row.
+func start(column bool, i, ld int) int {
+	if column {
+		return i
+	}
+	return i * ld
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

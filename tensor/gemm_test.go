@@ -91,12 +91,53 @@ func randomTensor(r *rand.Rand, dev *Device, shape ...int) *Tensor {
 func TestGemmChunks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
-		g := gemmRun{gemmProduct: gemmProduct{m: 1 + r.IntN(3000), n: 1 + r.IntN(3000)}}
+		g := gemmRun{Product: kernels.Product{M: 1 + r.IntN(3000), N: 1 + r.IntN(3000)}}
 		mr, nr := 1+r.IntN(14), 1+r.IntN(32)
 		g.cut(2+r.IntN(200), mr, nr)
-		down := ceilDiv(g.m, g.rows)
-		if g.rows%mr != 0 || g.cols%nr != 0 || (down-1)*g.rows >= g.m || (g.across-1)*g.cols >= g.n || down*g.rows < g.m || g.across*g.cols < g.n {
-			t.Fatalf("C of %dx%d in tiles of %dx%d: blocks of %dx%d, %d across", g.m, g.n, mr, nr, g.rows, g.cols, g.across)
+		down := ceilDiv(g.M, g.rows)
+		if g.rows%mr != 0 || g.cols%nr != 0 || (down-1)*g.rows >= g.M || (g.across-1)*g.cols >= g.N || down*g.rows < g.M || g.across*g.cols < g.N {
+			t.Fatalf("C of %dx%d in tiles of %dx%d: blocks of %dx%d, %d across", g.M, g.N, mr, nr, g.rows, g.cols, g.across)
+		}
+	}
+}
+
+// TestProductExtras: on any number of threads every block is finished once, when it is ready, and row sums have the same bits.
+func TestProductExtras(t *testing.T) {
+	for _, table := range kernels.Tables() {
+		r := rand.New(rand.NewPCG(8, 9))
+		for _, s := range gemmSizes {
+			m, n, k := s[0], s[1], s[2]
+			a := randomTensor(r, NewCPU(table, 1), k, m)
+			var first *Tensor
+			for _, threads := range []int{1, 2, 5} {
+				dev := NewCPU(table, threads)
+				b, bias := filled(dev, 1, k, n), filled(dev, 2, n)
+				c, sums := filled(dev, float32(math.NaN()), m, n), New(dev, m)
+				p := kernels.Product{TransA: true, M: m, N: n, K: k, Alpha: 1, A: a.data, LDA: m, B: b.data, LDB: n, Beta: 1, D: bias.data, C: c.data, LDC: n, RowSums: sums.data}
+				p.Finish = func(i0, j0, rows, cols int) {
+					for i := i0; i < i0+rows; i++ {
+						for j := j0; j < j0+cols; j++ {
+							c.data[i*n+j] *= -2
+						}
+					}
+				}
+				dev.product(p)
+				if first == nil {
+					first = sums
+				}
+				near(t, fmt.Sprintf("%s, %d threads, %v: sums", table.Name, threads, s), sums, first, 0)
+				alone := New(dev, m)
+				dev.product(kernels.Product{TransA: true, M: m, K: k, Alpha: 1, A: a.data, LDA: m, RowSums: alone.data})
+				near(t, fmt.Sprintf("%s, %d threads, %v: sums alone", table.Name, threads, s), alone, first, 0)
+				for i := range m {
+					for j := range n {
+						if want := -2 * (sums.data[i] + 2); !(math.Abs(float64(c.data[i*n+j]-want)) <= 1e-5*float64(k+1)) {
+							t.Fatalf("%s, %d threads, %v: element %d, %d is %g, want %g", table.Name, threads, s, i, j, c.data[i*n+j], want)
+						}
+					}
+				}
+				dev.pool.Close()
+			}
 		}
 	}
 }

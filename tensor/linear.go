@@ -1,6 +1,6 @@
 package tensor
 
-var one = []float32{1}
+import "github.com/godino-ml/godino/kernels"
 
 // LinearForward computes y = x·wᵀ + bias for every row. bias may be nil.
 //
@@ -10,11 +10,11 @@ var one = []float32{1}
 //	bias (out)
 func LinearForward(y, x, w, bias *Tensor) {
 	rows, in, out := checkLinear("LinearForward", y, x, w, bias)
-	p := gemmProduct{transB: true, m: rows, n: out, k: in, alpha: 1, a: x.data, lda: in, b: w.data, ldb: in, c: y.data, ldc: out}
+	p := kernels.Product{TransB: true, M: rows, N: out, K: in, Alpha: 1, A: x.data, LDA: in, B: w.data, LDB: in, C: y.data, LDC: out}
 	if bias != nil {
-		p.beta, p.d = 1, bias.data // one row for all: its leading dimension is 0
+		p.Beta, p.D = 1, bias.data // one row for all: its leading dimension is 0
 	}
-	y.dev.gemmAdd(p)
+	y.dev.product(p)
 }
 
 // LinearBackward undoes y = x·wᵀ + bias. dx is overwritten, or added to if add; dw and dbias are added to. Each may be nil: not wanted.
@@ -32,14 +32,19 @@ func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
 		}
 		dx.dev.Gemm(false, false, rows, in, out, 1, dy.data, out, w.data, in, beta, dx.data, in)
 	}
+	if dw == nil && dbias == nil {
+		return
+	}
+	p := kernels.Product{TransA: true, M: out, K: rows, Alpha: 1, A: dy.data, LDA: out}
 	if dw != nil {
 		check(SameShape(dw, w), "LinearBackward", "dw of the shape of w", dw, w)
-		dw.dev.Gemm(true, false, out, in, rows, 1, dy.data, out, x.data, in, 1, dw.data, in)
+		p.N, p.B, p.LDB = in, x.data, in
+		p.Beta, p.D, p.LDD, p.C, p.LDC = 1, dw.data, in, dw.data, in
 	}
 	if dbias != nil {
-		// A product with a column of ones, all of them the same 1: its leading dimension is 0.
-		dbias.dev.Gemm(true, false, 1, out, rows, 1, one, 0, dy.data, out, 1, dbias.data, out)
+		p.RowSums = dbias.data
 	}
+	dy.dev.product(p)
 }
 
 func checkLinear(op string, y, x, w, bias *Tensor) (rows, in, out int) {

@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gemm writes the three kernels of matrix products: GemmPanel, which multiplies, and GemmPackRows and GemmPackColumns, which copy parts of
-// a matrix into the order in which GemmPanel reads them.
+// gemm writes the kernels of matrix products: GemmPanel, which multiplies, GemmPackRows and GemmPackColumns, which copy parts of a matrix
+// into the order in which GemmPanel reads them, and GemmSumRows, which adds up what they have copied.
 func gemm(c *build.Context, isa ISA) {
 	if isa == AVX2 {
 		c.StaticGlobal("lanes")
@@ -22,6 +22,7 @@ func gemm(c *build.Context, isa ISA) {
 	gemmPanel(c, isa)
 	gemmPackRows(c, isa)
 	gemmPackColumns(c, isa)
+	gemmSumRows(c, isa)
 }
 
 // General registers of GemmPanel. The first group lives through the loop over k, the second through the loop over tiles.

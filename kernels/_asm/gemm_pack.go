@@ -74,6 +74,57 @@ func gemmPackRows(c *build.Context, isa ISA) {
 	c.RET()
 }
 
+// gemmSumRows keeps four sums of vectors, one row of the tile in each lane.
+func gemmSumRows(c *build.Context, isa ISA) {
+	c.Function("GemmSumRows")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func(sums, a *float32, k, n, width int)")
+	c.Doc("GemmSumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,",
+		fmt.Sprintf("s0…s3, added as (s0+s1) + (s2+s3). Up to %d elements beyond the last of a may be read.", isa.Lanes()-1))
+	sums, a, k, width, width3, n := reg.RDI, reg.RSI, reg.RAX, reg.RDX, reg.RBX, reg.RCX
+	c.Load(c.Param("sums"), sums)
+	c.Load(c.Param("a"), a)
+	c.Load(c.Param("n"), n)
+	c.Load(c.Param("width"), width)
+	c.SHLQ(Imm(2), width)
+	c.LEAQ(Mem{Base: width, Index: width, Scale: 2}, width3)
+	gemmMask(c, isa, gemmWidth{vectors: 1})
+	c.Load(c.Param("k"), k)
+	s := func(i int) reg.VecPhysical { return vec(isa, i) }
+	for i := range 4 {
+		zero(c, isa, s(i))
+	}
+	row := []Mem{{Base: a}, {Base: a, Index: width, Scale: 1}, {Base: a, Index: width, Scale: 2}, {Base: a, Index: width3, Scale: 1}}
+	c.SUBQ(Imm(4), k)
+	c.JL(LabelRef("rest"))
+	c.Label("four")
+	for i := range 4 {
+		c.VADDPS(row[i], s(i), s(i))
+	}
+	c.LEAQ(Mem{Base: a, Index: width, Scale: 4}, a)
+	c.SUBQ(Imm(4), k)
+	c.JGE(LabelRef("four"))
+	c.Label("rest")
+	for i := range 3 {
+		c.CMPQ(k, I8(int8(i-3)))
+		c.JL(LabelRef("end"))
+		c.VADDPS(row[i], s(i), s(i))
+	}
+	c.Label("end")
+	c.VADDPS(s(1), s(0), s(0))
+	c.VADDPS(s(3), s(2), s(2))
+	c.VADDPS(s(2), s(0), s(0))
+	masked(c, isa, Mem{Base: sums}, s(1))
+	c.VADDPS(s(1), s(0), s(0))
+	if isa == AVX512 {
+		c.VMOVUPS(s(0), reg.K1, Mem{Base: sums})
+	} else {
+		c.VMASKMOVPS(s(0), reg.Y15, Mem{Base: sums})
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
 // gemmPackColumns transposes eight rows of src at a time, four columns of them in four registers: the rows r and r+4 in the two halves of
 // one register, so that the eight shuffles of a 4×4 transposition do both. The rows of the last eight that there are not are copies of the
 // last: what is too much of them is overwritten by the first eight of the next column, because the eights are done from the last to the

@@ -1712,3 +1712,53 @@ next:
 	JGE  eight
 	VZEROUPPER
 	RET
+
+// func GemmSumRows(sums *float32, a *float32, k int, n int, width int)
+// Requires: AVX, AVX2
+TEXT ·GemmSumRows(SB), NOSPLIT, $0-40
+	MOVQ         sums+0(FP), DI
+	MOVQ         a+8(FP), SI
+	MOVQ         n+24(FP), CX
+	MOVQ         width+32(FP), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), BX
+	VMOVD        CX, X15
+	VPBROADCASTD X15, Y15
+	VPCMPGTD     lanes<>+0(SB), Y15, Y15
+	MOVQ         k+16(FP), AX
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	SUBQ         $0x04, AX
+	JL           rest
+
+four:
+	VADDPS (SI), Y0, Y0
+	VADDPS (SI)(DX*1), Y1, Y1
+	VADDPS (SI)(DX*2), Y2, Y2
+	VADDPS (SI)(BX*1), Y3, Y3
+	LEAQ   (SI)(DX*4), SI
+	SUBQ   $0x04, AX
+	JGE    four
+
+rest:
+	CMPQ   AX, $-3
+	JL     end
+	VADDPS (SI), Y0, Y0
+	CMPQ   AX, $-2
+	JL     end
+	VADDPS (SI)(DX*1), Y1, Y1
+	CMPQ   AX, $-1
+	JL     end
+	VADDPS (SI)(DX*2), Y2, Y2
+
+end:
+	VADDPS     Y1, Y0, Y0
+	VADDPS     Y3, Y2, Y2
+	VADDPS     Y2, Y0, Y0
+	VMASKMOVPS (DI), Y15, Y1
+	VADDPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+	VZEROUPPER
+	RET

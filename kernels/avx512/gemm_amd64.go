@@ -16,3 +16,7 @@ func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
 // GemmPackColumns copies k columns of n <= width elements: dst[p·width+j] = src[j·ld+p]; what is at n <= j < width is undefined.
 // It may write up to 7 elements beyond the last column.
 func GemmPackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
+
+// GemmSumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,
+// s0…s3, added as (s0+s1) + (s2+s3). Up to 15 elements beyond the last of a may be read.
+func GemmSumRows(sums *float32, a *float32, k int, n int, width int)

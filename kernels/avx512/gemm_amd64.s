@@ -4931,3 +4931,54 @@ next:
 	JGE  eight
 	VZEROUPPER
 	RET
+
+// func GemmSumRows(sums *float32, a *float32, k int, n int, width int)
+// Requires: AVX, AVX512F
+TEXT ·GemmSumRows(SB), NOSPLIT, $0-40
+	MOVQ   sums+0(FP), DI
+	MOVQ   a+8(FP), SI
+	MOVQ   n+24(FP), CX
+	MOVQ   width+32(FP), DX
+	SHLQ   $0x02, DX
+	LEAQ   (DX)(DX*2), BX
+	MOVL   $0x00000001, AX
+	SHLQ   CL, AX
+	DECQ   AX
+	KMOVW  AX, K1
+	MOVQ   k+16(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x04, AX
+	JL     rest
+
+four:
+	VADDPS (SI), Z0, Z0
+	VADDPS (SI)(DX*1), Z1, Z1
+	VADDPS (SI)(DX*2), Z2, Z2
+	VADDPS (SI)(BX*1), Z3, Z3
+	LEAQ   (SI)(DX*4), SI
+	SUBQ   $0x04, AX
+	JGE    four
+
+rest:
+	CMPQ   AX, $-3
+	JL     end
+	VADDPS (SI), Z0, Z0
+	CMPQ   AX, $-2
+	JL     end
+	VADDPS (SI)(DX*1), Z1, Z1
+	CMPQ   AX, $-1
+	JL     end
+	VADDPS (SI)(DX*2), Z2, Z2
+
+end:
+	VADDPS    Z1, Z0, Z0
+	VADDPS    Z3, Z2, Z2
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z (DI), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DI)
+	VZEROUPPER
+	RET
