@@ -92,11 +92,13 @@ func BenchmarkResidual(b *testing.B) {
 
 func BenchmarkAdamW(b *testing.B) {
 	c := kernels.AdamWCoefficients{Decay: 1, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 1e-9, InvSqrtBias: 1, Eps: 1e-8, GradScale: 1}
-	each(b, 4, 1024, 1024, func(x []*tensor.Tensor) { tensor.AdamW(x[0], x[1], x[2], x[3], c) })
+	each(b, 4, 1024, 1024, func(x []*tensor.Tensor) {
+		tensor.AdamW(x[0].Device(), []tensor.AdamWStep{{P: x[0], M: x[1], V: x[2], G: x[3], AdamWCoefficients: c}})
+	})
 }
 
 func BenchmarkEMA(b *testing.B) {
-	each(b, 2, 1024, 1024, func(x []*tensor.Tensor) { tensor.EMA(x[0], x[1], 0.996) })
+	each(b, 2, 1024, 1024, func(x []*tensor.Tensor) { tensor.EMA(x[0].Device(), x[:1], x[1:], 0.996) })
 }
 
 func BenchmarkSumSquares(b *testing.B) {

@@ -28,6 +28,8 @@ type Trainer struct {
 	tape  *autograd.Tape
 	// trained are the student's parameters that gradients reach.
 	trained []nn.Param
+	clip    nn.Clip
+	average *nn.Average // the teacher's parameters, which follow the student's
 	// inspect, if set, is called when gradients are complete and not yet clipped: for tests.
 	inspect func()
 }
@@ -54,6 +56,7 @@ func NewTrainer(dev *tensor.Device, c Config, images int) (*Trainer, error) {
 	vit.DropPathRate = 0
 	t.Teacher = NewNetwork(dev, vit, head, c.Seed)
 	t.Teacher.follow(t.Student)
+	t.average = nn.NewAverage(t.Teacher.Params(), t.Student.Params())
 	t.still, t.tape = autograd.NewEvalTape(t.arena), autograd.NewTape(t.arena)
 	for _, p := range t.Student.Params() {
 		if p.NeedsGrad() {
@@ -101,7 +104,7 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 	if t.inspect != nil {
 		t.inspect()
 	}
-	clip := nn.ClipPerTensor(t.trained, t.config.ClipGrad)
+	clip := t.clip.PerTensor(t.trained, t.config.ClipGrad)
 	if s.GradNorm = clip.Norm(); !finite(s.GradNorm) {
 		return t.skip(s, t.blameGradient(clip.Norms))
 	}
@@ -111,10 +114,10 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 	s.CenterNorm = t.Loss.CenterNorm()
 
 	frozen := s.Epoch < t.config.FreezeLastLayer
-	t.Optimizer.Step(s.LR, s.WeightDecay, clip, func(name string) bool { return frozen && strings.Contains(name, "last_layer") })
-	for i, p := range t.Teacher.Params() {
-		tensor.EMA(p.Value, t.Student.Params()[i].Value, float32(s.Momentum))
-	}
+	skip := func(name string) bool { return frozen && strings.Contains(name, "last_layer") }
+	// θs = optimizer(θs, ∇θs); θt = λ·θt + (1 − λ)·θs, in one pass over their memory.
+	t.average.Momentum = s.Momentum
+	t.Optimizer.Step(s.LR, s.WeightDecay, clip, skip, t.average)
 	return s, nil
 }
 

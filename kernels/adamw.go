@@ -13,6 +13,7 @@ type AdamWCoefficients struct {
 	InvSqrtBias float32 // 1 / √(1 − β2^t)
 	Eps         float32
 	GradScale   float32 // multiplied to the gradient first: clipping
+	Momentum    float32 // of the moving average
 }
 
 // adamW is one step of AdamW (Loshchilov, Hutter 2019) on parameters p with moments m and v and gradient g. With g' = GradScale·g[i]:
@@ -20,12 +21,17 @@ type AdamWCoefficients struct {
 //	m[i] = Beta1·m[i] + Rest1·g'
 //	v[i] = Beta2·v[i] + Rest2·g'²
 //	p[i] = Decay·p[i] − StepSize·m[i] / (√v[i]·InvSqrtBias + Eps)
-func adamW(p, m, v, g []float32, c AdamWCoefficients) {
+//
+// and, while p[i] is at hand, ema(t, p, Momentum) for a moving average t of the parameters. An empty t is not wanted.
+func adamW(p, m, v, g, t []float32, c AdamWCoefficients) {
 	for i := range p {
 		gi := c.GradScale * g[i]
 		mi := c.Beta1*m[i] + c.Rest1*gi
 		vi := c.Beta2*v[i] + c.Rest2*gi*gi
 		m[i], v[i] = mi, vi
 		p[i] = c.Decay*p[i] - c.StepSize*mi/(float32(math.Sqrt(float64(vi)))*c.InvSqrtBias+c.Eps)
+	}
+	if len(t) > 0 {
+		ema(t, p, c.Momentum)
 	}
 }

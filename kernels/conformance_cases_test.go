@@ -1,6 +1,9 @@
 package kernels
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // conformanceCases are the row-wise and elementwise operations. In oracles, abs(…) terms make the magnitude of an element.
 var conformanceCases = []conformanceCase{
@@ -276,9 +279,15 @@ var conformanceCases = []conformanceCase{
 		},
 	},
 	{
-		op: "AdamW", out: 3, in: 1, positiveOut: []int{2}, scalars: []float32{0.99, 0.9, 0.999, 0.1, 0.001, 0.01, 1.5, 1e-8, 0.5},
+		op: "AdamW", out: 4, in: 1, positiveOut: []int{2}, scalars: []float32{0.99, 0.9, 0.999, 0.1, 0.001, 0.01, 1.5, 1e-8, 0.5, 0.996},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.AdamW(out[0], out[1], out[2], in[0], AdamWCoefficients{s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]})
+			c := AdamWCoefficients{s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9]}
+			p, m, v := slices.Clone(out[0]), slices.Clone(out[1]), slices.Clone(out[2])
+			t.AdamW(out[0], out[1], out[2], in[0], out[3], c)
+			t.AdamW(p, m, v, in[0], nil, c)
+			if !sameBits(slices.Concat(p, m, v), slices.Concat(out[0], out[1], out[2])) {
+				panic(t.Name + ": AdamW gives other bits without a moving average")
+			}
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -292,6 +301,8 @@ var conformanceCases = []conformanceCase{
 				size[0][i] = abs(s[0]*p[i]) + s[5]*mSize/denominator
 				size[1][i], size[2][i] = mSize, v[i]
 				p[i] = s[0]*p[i] - s[5]*m[i]/denominator
+				size[3][i] = abs(s[9]*out[3][i]) + abs((1-s[9])*size[0][i])
+				out[3][i] = s[9]*out[3][i] + (1-s[9])*p[i]
 			}
 			return nil
 		},

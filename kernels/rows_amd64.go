@@ -22,6 +22,7 @@ type rowAssembly struct {
 	layerNormBackward        func(dx, dy, x, weight *float32, n int, mean, rstd, g, gx float32)
 	addProjected             func(dx, dy, y *float32, n int, a, b float32)
 	adamW                    func(p, m, v, g *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)
+	adamWEMA                 func(p, m, v, g, t *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale, momentum, rest float32)
 	ema                      func(t, s *float32, n int, momentum, rest float32)
 	softCrossEntropyForward  func(logits, target *float32, n int, scale, logSumExp float32) float32
 	softCrossEntropyBackward func(dlogits, logits, target *float32, n int, scale, logSumExp, targetSum, w float32)
@@ -111,8 +112,13 @@ func (a *rowAssembly) override(t *Table) {
 		}
 		return dg
 	}
-	t.AdamW = func(p, m, v, g []float32, c AdamWCoefficients) {
+	t.AdamW = func(p, m, v, g, t []float32, c AdamWCoefficients) {
 		segments(len(p), func(i, n int) {
+			if len(t) > 0 {
+				a.adamWEMA(at(p, i, n), at(m, i, n), at(v, i, n), at(g, i, n), at(t, i, n), n,
+					c.Decay, c.Beta1, c.Rest1, c.Beta2, c.Rest2, c.StepSize, c.InvSqrtBias, c.Eps, c.GradScale, c.Momentum, 1-c.Momentum)
+				return
+			}
 			a.adamW(at(p, i, n), at(m, i, n), at(v, i, n), at(g, i, n), n,
 				c.Decay, c.Beta1, c.Rest1, c.Beta2, c.Rest2, c.StepSize, c.InvSqrtBias, c.Eps, c.GradScale)
 		})

@@ -33,7 +33,7 @@ type Table struct {
 	Dot                      func(x, y []float32) float32                                                    // dot.go
 	Sum                      func(x []float32) float32                                                       // dot.go
 	SumSquares               func(x []float32) float32                                                       // dot.go
-	AdamW                    func(p, m, v, g []float32, c AdamWCoefficients)                                 // adamw.go
+	AdamW                    func(p, m, v, g, t []float32, c AdamWCoefficients)                              // adamw.go
 	SGD                      func(p, m, g []float32, c SGDCoefficients)                                      // sgd.go
 	EMA                      func(t, s []float32, momentum float32)                                          // ema.go
 	SoftCrossEntropyForward  func(logits, target []float32, scale, logSumExp float32) float32                // softcrossentropy.go

@@ -16,6 +16,7 @@ import (
 type AdamW struct {
 	Beta1, Beta2, Eps float64
 	paramStates
+	steps []tensor.AdamWStep // of the step under way
 }
 
 // NewAdamW makes an AdamW with β = (0.9, 0.999) and ε = 1e-8.
@@ -27,23 +28,32 @@ func NewAdamW(params []Param) *AdamW {
 func (o *AdamW) Name() string { return "adamw" }
 
 // Step makes one step; see Optimizer.
-func (o *AdamW) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool) {
+func (o *AdamW) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool, average *Average) {
+	o.steps = o.steps[:0]
 	o.each(skip, func(p Param, s *ParamState) {
 		decay := 1.0
 		if decays(p) {
 			decay = 1 - lr*weightDecay
 		}
 		t := float64(s.Steps)
-		tensor.AdamW(p.Value, s.Tensors[0].Value, s.Tensors[1].Value, p.Grad, kernels.AdamWCoefficients{
-			Decay:       float32(decay),
-			Beta1:       float32(o.Beta1),
-			Beta2:       float32(o.Beta2),
-			Rest1:       float32(1 - o.Beta1),
-			Rest2:       float32(1 - o.Beta2),
-			StepSize:    float32(lr / (1 - math.Pow(o.Beta1, t))),
-			InvSqrtBias: float32(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
-			Eps:         float32(o.Eps),
-			GradScale:   clip.scale(p),
+		o.steps = append(o.steps, tensor.AdamWStep{
+			P: p.Value, M: s.Tensors[0].Value, V: s.Tensors[1].Value, G: p.Grad, T: average.take(p),
+			AdamWCoefficients: kernels.AdamWCoefficients{
+				Decay:       float32(decay),
+				Beta1:       float32(o.Beta1),
+				Beta2:       float32(o.Beta2),
+				Rest1:       float32(1 - o.Beta1),
+				Rest2:       float32(1 - o.Beta2),
+				StepSize:    float32(lr / (1 - math.Pow(o.Beta1, t))),
+				InvSqrtBias: float32(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
+				Eps:         float32(o.Eps),
+				GradScale:   clip.scale(p),
+				Momentum:    average.momentum(),
+			},
 		})
 	})
+	if len(o.steps) > 0 {
+		tensor.AdamW(o.steps[0].P.Device(), o.steps)
+	}
+	average.finish()
 }

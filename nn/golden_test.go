@@ -135,7 +135,7 @@ func TestGoldenOptimizers(t *testing.T) {
 					for i, name := range c.tensors {
 						copy(params[i].Grad.Data(), f.Get(fmt.Sprintf("%s.g%s%d", c.name, name, steps)).Float)
 					}
-					o.Step(set["lr"], set["wd"], nil, nil)
+					o.Step(set["lr"], set["wd"], nil, nil, nil)
 					for i, name := range c.tensors {
 						compare(t, fmt.Sprintf("%q after step %d", params[i].Name, steps), params[i].Value, value(name, steps+1), 1e-6)
 					}

@@ -24,7 +24,7 @@ func NewLARS(params []Param) *LARS {
 func (o *LARS) Name() string { return "lars" }
 
 // Step makes one step; see Optimizer.
-func (o *LARS) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool) {
+func (o *LARS) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool, average *Average) {
 	o.each(skip, func(p Param, s *ParamState) {
 		c := kernels.SGDCoefficients{LR: float32(lr), Momentum: float32(o.Momentum), GradScale: clip.scale(p), Trust: 1}
 		if len(p.Value.Shape()) == 1 {
@@ -36,4 +36,5 @@ func (o *LARS) Step(lr, weightDecay float64, clip *Clip, skip func(name string) 
 		}
 		tensor.LARS(p.Value, s.Tensors[0].Value, p.Grad, c, float32(o.Eta))
 	})
+	average.finish()
 }

@@ -18,8 +18,9 @@ type Optimizer interface {
 	Name() string
 
 	// Step makes one step with learning rate lr. clip scales gradients first, nil does not. skip, if not nil, names parameters that take no
-	// part in the step, as if their gradients were removed: no decay, no change of state, and their step count stands still.
-	Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool)
+	// part in the step, as if their gradients were removed: no decay, no change of state, and their step count stands still. average, if not
+	// nil, follows the parameters as they are after the step, in the same pass over memory where that is faster.
+	Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool, average *Average)
 
 	// State is what the optimizer remembers of every parameter. The tensors are its own, not copies.
 	State() []ParamState
@@ -140,23 +141,32 @@ func (s *paramStates) fits(states []ParamState) error {
 }
 
 // Clip scales the gradient of every parameter on its own, so that its norm does not exceed a maximum: g *= min(1, max/(‖g‖+1e-6)).
-// The gradients themselves stay as they are; Optimizer.Step applies the scale while it reads them.
+// The gradients themselves stay as they are; Optimizer.Step applies the scale while it reads them. The zero Clip is ready for PerTensor.
 type Clip struct {
 	Norms  []float64 // ‖g‖ of each parameter before clipping, 0 for frozen ones
 	scales map[*autograd.Var]float32
+	grads  []*tensor.Tensor
 }
 
-// ClipPerTensor measures the gradients of params; with max 0 it only measures them. A gradient that is not finite has a norm that is not.
-func ClipPerTensor(params []Param, max float64) *Clip {
-	c := &Clip{Norms: make([]float64, len(params)), scales: map[*autograd.Var]float32{}}
-	for i, p := range params {
-		if p.Grad == nil {
-			continue
-		}
-		norm := math.Sqrt(tensor.SumSquares(p.Grad))
+// PerTensor measures the gradients of params, in the memory of the last call, and returns c; with max 0 it only measures them. A gradient that
+// is not finite has a norm that is not.
+func (c *Clip) PerTensor(params []Param, max float64) *Clip {
+	if c.scales == nil {
+		c.scales = map[*autograd.Var]float32{}
+	}
+	clear(c.scales)
+	c.Norms, c.grads = c.Norms[:0], c.grads[:0]
+	for _, p := range params {
+		c.Norms, c.grads = append(c.Norms, 0), append(c.grads, p.Grad)
+	}
+	if len(params) > 0 {
+		tensor.SumSquaresOf(params[0].Value.Device(), c.Norms, c.grads)
+	}
+	for i, square := range c.Norms {
+		norm := math.Sqrt(square)
 		c.Norms[i] = norm
 		if scale := max / (norm + 1e-6); max > 0 && scale < 1 {
-			c.scales[p.Var] = float32(scale)
+			c.scales[params[i].Var] = float32(scale)
 		}
 	}
 	return c

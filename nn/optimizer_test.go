@@ -70,7 +70,7 @@ func TestDecayGroups(t *testing.T) {
 	for _, name := range optimizerNames {
 		params := someParams(dev)
 		before := values(params)
-		newOptimizer(t, name, params).Step(0.1, 0.5, nil, nil)
+		newOptimizer(t, name, params).Step(0.1, 0.5, nil, nil, nil)
 		for i, p := range params {
 			changed := !slices.Equal(before[i], p.Value.Data())
 			if want := i == 0 || i == 3; changed != want {
@@ -81,7 +81,7 @@ func TestDecayGroups(t *testing.T) {
 	// AdamW's decay is p·(1 − lr·decay), whatever the gradient.
 	params := someParams(dev)
 	before := values(params)
-	NewAdamW(params).Step(0.1, 0.5, nil, nil)
+	NewAdamW(params).Step(0.1, 0.5, nil, nil, nil)
 	for j, v := range params[0].Value.Data() {
 		if want := before[0][j] * 0.95; !(math.Abs(float64(v-want)) <= 1e-6) {
 			t.Errorf("%v decays to %v, want %v", before[0][j], v, want)
@@ -98,7 +98,7 @@ func TestSkip(t *testing.T) {
 		before := values(params)
 		for step := range uint64(3) {
 			setGrads(params, step)
-			o.Step(0.1, 0.5, nil, isLastLayer)
+			o.Step(0.1, 0.5, nil, isLastLayer, nil)
 		}
 		if !slices.Equal(before[3], params[3].Value.Data()) || slices.Equal(before[0], params[0].Value.Data()) {
 			t.Errorf("%s: the skipped parameter has changed, or another has not", name)
@@ -111,8 +111,8 @@ func TestSkip(t *testing.T) {
 		for step := range uint64(2) {
 			setGrads(params, 10+step)
 			setGrads(fresh, 10+step)
-			o.Step(0.1, 0.5, nil, nil)
-			late.Step(0.1, 0.5, nil, nil)
+			o.Step(0.1, 0.5, nil, nil, nil)
+			late.Step(0.1, 0.5, nil, nil, nil)
 		}
 		if !slices.Equal(params[3].Value.Data(), fresh[3].Value.Data()) {
 			t.Errorf("%s: a parameter that was skipped first does not step as a new one", name)
@@ -129,7 +129,7 @@ func TestFrozenParams(t *testing.T) {
 		o := newOptimizer(t, name, params)
 		before := values(params)
 		setGrads(params, 1)
-		o.Step(0.1, 0.5, ClipPerTensor(params, 1), nil)
+		o.Step(0.1, 0.5, new(Clip).PerTensor(params, 1), nil, nil)
 		if !slices.Equal(before[3], params[3].Value.Data()) || len(o.State()) != 3 {
 			t.Errorf("%s: a frozen parameter is part of the optimizer", name)
 		}
@@ -147,7 +147,7 @@ func TestResume(t *testing.T) {
 				if step == 0 {
 					skip = isLastLayer
 				}
-				o.Step(0.1, 0.5, ClipPerTensor(params, 1), skip)
+				o.Step(0.1, 0.5, new(Clip).PerTensor(params, 1), skip, nil)
 			}
 		}
 		params := someParams(dev)
@@ -191,7 +191,7 @@ func TestLoadStateRefuses(t *testing.T) {
 		o := NewAdamW(params)
 		from := NewAdamW(params)
 		setGrads(params, 1)
-		from.Step(0.1, 0.1, nil, nil)
+		from.Step(0.1, 0.1, nil, nil, nil)
 		err := o.LoadState(change(from.State()))
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want one with %s", err, name)
@@ -215,7 +215,7 @@ func TestClipPerTensor(t *testing.T) {
 		setGrads(scaled, 1)
 		tensor.Scale(params[1].Grad, 0.01)
 		tensor.Scale(scaled[1].Grad, 0.01)
-		clip := ClipPerTensor(params, most)
+		clip := new(Clip).PerTensor(params, most)
 		var total float64
 		for i, p := range scaled {
 			var sum float64
@@ -235,8 +235,8 @@ func TestClipPerTensor(t *testing.T) {
 		if got := clip.Norm(); !(math.Abs(got-math.Sqrt(total)) <= 1e-5*got) {
 			t.Errorf("norm of all %g, want %g", got, math.Sqrt(total))
 		}
-		newOptimizer(t, name, params).Step(0.1, 0.5, clip, nil)
-		newOptimizer(t, name, scaled).Step(0.1, 0.5, nil, nil)
+		newOptimizer(t, name, params).Step(0.1, 0.5, clip, nil, nil)
+		newOptimizer(t, name, scaled).Step(0.1, 0.5, nil, nil, nil)
 		for i, p := range params {
 			for j, v := range p.Value.Data() {
 				if d := math.Abs(float64(v - scaled[i].Value.Data()[j])); !(d <= 1e-6) {
@@ -247,11 +247,11 @@ func TestClipPerTensor(t *testing.T) {
 	}
 	params := someParams(dev)
 	setGrads(params, 1)
-	if clip := ClipPerTensor(params, 0); clip.scale(params[0]) != 1 || clip.Norms[0] == 0 {
+	if clip := new(Clip).PerTensor(params, 0); clip.scale(params[0]) != 1 || clip.Norms[0] == 0 {
 		t.Error("a maximum of 0 clips, or does not measure")
 	}
 	params[0].Grad.Data()[2] = float32(math.NaN())
-	if clip := ClipPerTensor(params, 1); !math.IsNaN(clip.Norms[0]) || !math.IsNaN(clip.Norm()) {
+	if clip := new(Clip).PerTensor(params, 1); !math.IsNaN(clip.Norms[0]) || !math.IsNaN(clip.Norm()) {
 		t.Error("NaN in a gradient does not show in its norm")
 	}
 }

@@ -22,7 +22,7 @@ func NewSGD(params []Param) *SGD {
 func (o *SGD) Name() string { return "sgd" }
 
 // Step makes one step; see Optimizer.
-func (o *SGD) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool) {
+func (o *SGD) Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool, average *Average) {
 	o.each(skip, func(p Param, s *ParamState) {
 		c := kernels.SGDCoefficients{LR: float32(lr), Momentum: float32(o.Momentum), GradScale: clip.scale(p), Trust: 1}
 		if decays(p) {
@@ -30,4 +30,5 @@ func (o *SGD) Step(lr, weightDecay float64, clip *Clip, skip func(name string) b
 		}
 		tensor.SGD(p.Value, s.Tensors[0].Value, p.Grad, c)
 	})
+	average.finish()
 }

@@ -1,10 +1,16 @@
 package tensor
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // chunkElements is how many elements of one array a chunk of an elementwise or row-wise operation holds: 64 KiB. It stays in the second-level
 // cache with the few other arrays of the operation, takes some 5–50 µs and is far below what a stop of the garbage collector minds to wait for.
 const chunkElements = 16384
+
+// chunksOf is how many chunks n elements are.
+func chunksOf(n int) int { return (n + chunkElements - 1) / chunkElements }
 
 // runElements calls f for the chunks [from, to) of n elements on the device's threads.
 func (d *Device) runElements(n int, f func(from, to int)) { d.runRanges(n, chunkElements, f) }
@@ -17,8 +23,11 @@ func (d *Device) runRows(rows, cols int, f func(from, to int)) {
 // runRanges calls f for ranges [from, to) of n, size at a time, on the device's threads.
 func (d *Device) runRanges(n, size int, f func(from, to int)) {
 	r := d.ranges.take()
+	if r.run == nil {
+		r.run = func(chunk, _ int) { r.f(chunk*r.size, min((chunk+1)*r.size, r.n)) }
+	}
 	r.n, r.size, r.f = n, size, f
-	d.Run((n+size-1)/size, r.chunk)
+	d.Run((n+size-1)/size, r.run)
 	r.f = nil // keeps no one's memory alive
 	d.ranges.give(r)
 }
@@ -27,32 +36,61 @@ func (d *Device) runRanges(n, size int, f func(from, to int)) {
 type rangeRun struct {
 	n, size int
 	f       func(from, to int)
-	chunk   func(chunk, worker int) // calls f
+	run     func(chunk, worker int)
 }
 
-// rangeRuns are a device's idle rangeRuns, kept so that operations do not allocate them: as many as were ever under way at once.
-type rangeRuns struct {
-	mu   sync.Mutex
-	idle []*rangeRun
-}
-
-func (l *rangeRuns) take() *rangeRun {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.idle); n > 0 {
-		r := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		return r
+// runLists calls f(chunk, i, from, to) for the chunks [from, to) of the elements of n tensors, size(i) each, on the device's threads. chunk counts
+// through all of them.
+func (d *Device) runLists(n int, size func(i int) int, f func(chunk, i, from, to int)) {
+	r := d.lists.take()
+	if r.run == nil {
+		r.run = func(chunk, _ int) {
+			i := sort.SearchInts(r.ends, chunk+1)
+			c := chunk - r.ends[i] + chunksOf(r.size(i))
+			r.f(chunk, i, c*chunkElements, min((c+1)*chunkElements, r.size(i)))
+		}
 	}
-	r := new(rangeRun)
-	r.chunk = func(chunk, _ int) { r.f(chunk*r.size, min((chunk+1)*r.size, r.n)) }
-	return r
+	r.size, r.f, r.ends = size, f, r.ends[:0]
+	end := 0
+	for i := range n {
+		end += chunksOf(size(i))
+		r.ends = append(r.ends, end)
+	}
+	d.Run(end, r.run)
+	r.size, r.f = nil, nil
+	d.lists.give(r)
 }
 
-func (l *rangeRuns) give(r *rangeRun) {
+// listRun is one runLists under way.
+type listRun struct {
+	ends []int // of the chunks of each tensor
+	size func(i int) int
+	f    func(chunk, i, from, to int)
+	run  func(chunk, worker int)
+}
+
+// idle keeps values that were used for the next use: as many as were ever in use at once.
+type idle[T any] struct {
+	mu   sync.Mutex
+	list []*T
+}
+
+func (l *idle[T]) take() *T {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.idle = append(l.idle, r)
+	n := len(l.list)
+	if n == 0 {
+		return new(T)
+	}
+	x := l.list[n-1]
+	l.list = l.list[:n-1]
+	return x
+}
+
+func (l *idle[T]) give(x *T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, x)
 }
 
 // rowsPerChunk is how many rows of that many columns a chunk holds.

@@ -13,7 +13,8 @@ type Device struct {
 
 	scratchMem scratchPool
 	gemms      gemmRuns
-	ranges     rangeRuns
+	ranges     idle[rangeRun]
+	lists      idle[listRun]
 }
 
 // NewCPU makes a device of its own from a table of kernels and a number of threads (0: GOMAXPROCS).

@@ -1,7 +1,12 @@
 package tensor
 
-// EMA computes t = momentum·t + (1 − momentum)·s: the teacher follows the student.
-func EMA(t, s *Tensor, momentum float32) {
-	check(t.Len() == s.Len(), "EMA", "t and s of as many elements", t, s)
-	t.dev.runElements(t.Len(), func(from, to int) { t.dev.kernels.EMA(t.data[from:to], s.data[from:to], momentum) })
+// EMA computes t[i] = momentum·t[i] + (1 − momentum)·s[i] for all tensors of two lists: the teacher follows the student. They share the threads.
+func EMA(dev *Device, t, s []*Tensor, momentum float32) {
+	check(len(t) == len(s), "EMA", "as many t as s", append(append([]*Tensor{}, t...), s...)...)
+	for i := range t {
+		check(t[i].Len() == s[i].Len(), "EMA", "t and s of as many elements", t[i], s[i])
+	}
+	dev.runLists(len(t), func(i int) int { return t[i].Len() }, func(_, i, from, to int) {
+		dev.kernels.EMA(t[i].data[from:to], s[i].data[from:to], momentum)
+	})
 }

@@ -49,16 +49,38 @@ var rowsCases = []rowsCase{
 		WeightNormBackward(m.grad(rowsR, rowsC), m.grad(rowsR, 1), m.in(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, 1), m.in(rowsR))
 	}},
 	{"AdamW", func(m *rowsMaker, add bool) {
-		v := m.grad(rowsR, rowsC)
-		for i := range v.data {
-			v.data[i] *= v.data[i]
+		c := kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7, Momentum: 0.9}
+		var steps []AdamWStep
+		for _, rows := range []int{1, rowsR, 2, 0, 31} {
+			v := m.grad(rows, rowsC)
+			for i := range v.data {
+				v.data[i] *= v.data[i]
+			}
+			s := AdamWStep{P: m.grad(rows, rowsC), M: m.grad(rows, rowsC), V: v, G: m.in(rows, rowsC), AdamWCoefficients: c}
+			if rows != 2 {
+				s.T = m.grad(rows, rowsC)
+			}
+			steps = append(steps, s)
 		}
-		AdamW(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), v, m.in(rowsR, rowsC), kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7})
+		AdamW(m.dev, steps)
 	}},
 	{"LARS", func(m *rowsMaker, add bool) {
 		LARS(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), m.in(rowsR, rowsC), kernels.SGDCoefficients{LR: 0.1, Momentum: 0.9, Decay: 0.01, GradScale: 0.7}, 0.001)
 	}},
-	{"EMA", func(m *rowsMaker, add bool) { EMA(m.grad(rowsR, rowsC), m.in(rowsR, rowsC), 0.996) }},
+	{"EMA", func(m *rowsMaker, add bool) {
+		EMA(m.dev, []*Tensor{m.grad(3), m.grad(rowsR, rowsC)}, []*Tensor{m.in(3), m.in(rowsR, rowsC)}, 0.996)
+	}},
+	{"SumSquaresOf", func(m *rowsMaker, add bool) {
+		sums := make([]float64, 4)
+		xs := []*Tensor{m.in(3), nil, m.in(rowsR, rowsC), m.in(16385)}
+		SumSquaresOf(m.dev, sums, xs)
+		for i, s := range sums {
+			m.grad(1).data[0] = float32(s)
+			if x := xs[i]; x == nil && s != 0 || x != nil && s != SumSquares(x) {
+				panic("SumSquaresOf a list is not SumSquares of each")
+			}
+		}
+	}},
 	{"SumRows", func(m *rowsMaker, add bool) { SumRows(m.grad(1500), m.in(rowsR, 1500)) }},
 }
 
@@ -301,8 +323,8 @@ func TestRowsShapeErrors(t *testing.T) {
 		"ScaleRows":                func() { ScaleRows(a, a, []float32{1, 1}, true) },
 		"SoftCrossEntropyForward":  func() { SoftCrossEntropyForward(row, row, b, b, [][]int{{0}, {0}, {0}, {4}}, 1) },
 		"SoftCrossEntropyBackward": func() { SoftCrossEntropyBackward(a, b, b, row, make([][]int, 4), 1, 1, true) },
-		"AdamW":                    func() { AdamW(a, a, a, row, kernels.AdamWCoefficients{}) },
-		"EMA":                      func() { EMA(a, row, 0.5) },
+		"AdamW":                    func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
+		"EMA":                      func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, 0.5) },
 		"Dot":                      func() { Dot(a, row) },
 		"SumRows":                  func() { SumRows(row, b) },
 	} {

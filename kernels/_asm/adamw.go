@@ -1,12 +1,30 @@
 package main
 
-import "github.com/mmcloughlin/avo/build"
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/reg"
+)
 
-// adamw: one step of AdamW; rest1 and rest2 are 1 − beta1 and 1 − beta2.
+// adamw: one step of AdamW, alone and with a moving average of the parameters; rest1 and rest2 are 1 − beta1 and 1 − beta2, rest is 1 − momentum.
 func adamw(c *build.Context, isa ISA) {
-	k := begin(c, isa, "AdamW", "func(p, m, v, grad *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)",
-		"with g' = gradScale·grad[i]: m[i] = beta1·m[i] + rest1·g', v[i] = beta2·v[i] + rest2·g'², p[i] = decay·p[i] − stepSize·m[i] / (√v[i]·invSqrtBias + eps)")
+	adamwStep(c, isa, false)
+	adamwStep(c, isa, true)
+}
+
+func adamwStep(c *build.Context, isa ISA, average bool) {
+	name, t, momentum := "AdamW", "", ""
+	doc := "with g' = gradScale·grad[i]: m[i] = beta1·m[i] + rest1·g', v[i] = beta2·v[i] + rest2·g'², p[i] = decay·p[i] − stepSize·m[i] / (√v[i]·invSqrtBias + eps)"
+	if average {
+		name, t, momentum = "AdamWEMA", ", t", ", momentum, rest"
+		doc += ", t[i] = momentum·t[i] + rest·p[i]"
+	}
+	k := begin(c, isa, name, "func(p, m, v, grad"+t+" *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale"+momentum+" float32)", doc)
 	p, m, v, g := k.pointer("p"), k.pointer("m"), k.pointer("v"), k.pointer("grad")
+	follow := func(lane, reg.VecVirtual) {}
+	if average {
+		t, momentum, rest := k.pointer("t"), k.scalar("momentum"), k.scalar("rest")
+		follow = func(l lane, pi reg.VecVirtual) { l.follow(t, pi, momentum, rest) }
+	}
 	k.count()
 	decay, beta1, rest1, beta2, rest2 := k.scalar("decay"), k.scalar("beta1"), k.scalar("rest1"), k.scalar("beta2"), k.scalar("rest2")
 	stepSize, invSqrtBias, eps, gradScale := k.scalar("stepSize"), k.scalar("invSqrtBias"), k.scalar("eps"), k.scalar("gradScale")
@@ -29,6 +47,7 @@ func adamw(c *build.Context, isa ISA) {
 		pi := l.load(p)
 		k.VFMSUB213PS(mi, decay, pi)
 		l.store(pi, p)
+		follow(l, pi)
 	})
 	k.end()
 }

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/mmcloughlin/avo/build"
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/reg"
+)
 
 // ema: t moves towards s.
 func ema(c *build.Context, isa ISA) {
@@ -9,10 +12,15 @@ func ema(c *build.Context, isa ISA) {
 	k.count()
 	momentum, rest := k.scalar("momentum"), k.scalar("rest")
 	k.each(4, func(l lane) {
-		v, old := l.load(s), l.load(t)
-		k.VMULPS(rest, v, v)
-		k.VFMADD231PS(old, momentum, v)
-		l.store(v, t)
+		l.follow(t, l.load(s), momentum, rest)
 	})
 	k.end()
+}
+
+// follow moves the elements at t towards s, which it overwrites.
+func (l lane) follow(t reg.GPVirtual, s, momentum, rest reg.VecVirtual) {
+	old := l.load(t)
+	l.VMULPS(rest, s, s)
+	l.VFMADD231PS(old, momentum, s)
+	l.store(s, t)
 }

@@ -6,3 +6,8 @@ package avx2
 //
 //go:noescape
 func AdamW(p *float32, m *float32, v *float32, grad *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32)
+
+// AdamWEMA computes with g' = gradScale·grad[i]: m[i] = beta1·m[i] + rest1·g', v[i] = beta2·v[i] + rest2·g'², p[i] = decay·p[i] − stepSize·m[i] / (√v[i]·invSqrtBias + eps), t[i] = momentum·t[i] + rest·p[i], i < n.
+//
+//go:noescape
+func AdamWEMA(p *float32, m *float32, v *float32, grad *float32, t *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32, momentum float32, rest float32)

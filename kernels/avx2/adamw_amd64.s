@@ -85,3 +85,88 @@ DATA numbers<>+20(SB)/4, $0x00000005
 DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
+
+// func AdamWEMA(p *float32, m *float32, v *float32, grad *float32, t *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32, momentum float32, rest float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·AdamWEMA(SB), NOSPLIT, $0-92
+	MOVQ         p+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         t+32(FP), SI
+	VBROADCASTSS momentum+84(FP), Y0
+	VBROADCASTSS rest+88(FP), Y1
+	MOVQ         n+40(FP), DI
+	VBROADCASTSS decay+48(FP), Y2
+	VBROADCASTSS beta1+52(FP), Y3
+	VBROADCASTSS rest1+56(FP), Y4
+	VBROADCASTSS beta2+60(FP), Y5
+	VBROADCASTSS rest2+64(FP), Y6
+	VBROADCASTSS stepSize+68(FP), Y7
+	VBROADCASTSS invSqrtBias+72(FP), Y8
+	VBROADCASTSS eps+76(FP), Y9
+	VBROADCASTSS gradScale+80(FP), Y10
+	XORQ         R8, R8
+
+single1:
+	LEAQ        8(R8), R9
+	CMPQ        R9, DI
+	JG          tail1
+	VMOVUPS     (BX)(R8*4), Y11
+	VMULPS      Y10, Y11, Y11
+	VMOVUPS     (CX)(R8*4), Y12
+	VMULPS      Y3, Y12, Y12
+	VFMADD231PS Y11, Y4, Y12
+	VMOVUPS     Y12, (CX)(R8*4)
+	VMULPS      Y11, Y11, Y11
+	VMOVUPS     (DX)(R8*4), Y13
+	VMULPS      Y5, Y13, Y13
+	VFMADD231PS Y11, Y6, Y13
+	VMOVUPS     Y13, (DX)(R8*4)
+	VSQRTPS     Y13, Y13
+	VFMADD213PS Y9, Y8, Y13
+	VMULPS      Y7, Y12, Y12
+	VDIVPS      Y13, Y12, Y12
+	VMOVUPS     (AX)(R8*4), Y11
+	VFMSUB213PS Y12, Y2, Y11
+	VMOVUPS     Y11, (AX)(R8*4)
+	VMOVUPS     (SI)(R8*4), Y12
+	VMULPS      Y1, Y11, Y11
+	VFMADD231PS Y12, Y0, Y11
+	VMOVUPS     Y11, (SI)(R8*4)
+	MOVQ        R9, R8
+	JMP         single1
+
+tail1:
+	MOVQ         DI, R9
+	SUBQ         R8, R9
+	JE           done1
+	VMOVD        R9, X11
+	VPBROADCASTD X11, Y11
+	VPCMPGTD     numbers<>+0(SB), Y11, Y11
+	VMASKMOVPS   (BX)(R8*4), Y11, Y12
+	VMULPS       Y10, Y12, Y12
+	VMASKMOVPS   (CX)(R8*4), Y11, Y10
+	VMULPS       Y3, Y10, Y10
+	VFMADD231PS  Y12, Y4, Y10
+	VMASKMOVPS   Y10, Y11, (CX)(R8*4)
+	VMULPS       Y12, Y12, Y12
+	VMASKMOVPS   (DX)(R8*4), Y11, Y3
+	VMULPS       Y5, Y3, Y3
+	VFMADD231PS  Y12, Y6, Y3
+	VMASKMOVPS   Y3, Y11, (DX)(R8*4)
+	VSQRTPS      Y3, Y3
+	VFMADD213PS  Y9, Y8, Y3
+	VMULPS       Y7, Y10, Y10
+	VDIVPS       Y3, Y10, Y10
+	VMASKMOVPS   (AX)(R8*4), Y11, Y3
+	VFMSUB213PS  Y10, Y2, Y3
+	VMASKMOVPS   Y3, Y11, (AX)(R8*4)
+	VMASKMOVPS   (SI)(R8*4), Y11, Y2
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMASKMOVPS   Y3, Y11, (SI)(R8*4)
+
+done1:
+	VZEROUPPER
+	RET

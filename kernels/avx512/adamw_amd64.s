@@ -75,3 +75,88 @@ tail1:
 done1:
 	VZEROUPPER
 	RET
+
+// func AdamWEMA(p *float32, m *float32, v *float32, grad *float32, t *float32, n int, decay float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, stepSize float32, invSqrtBias float32, eps float32, gradScale float32, momentum float32, rest float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·AdamWEMA(SB), NOSPLIT, $0-92
+	MOVQ         p+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         t+32(FP), SI
+	VBROADCASTSS momentum+84(FP), Z0
+	VBROADCASTSS rest+88(FP), Z1
+	MOVQ         n+40(FP), DI
+	VBROADCASTSS decay+48(FP), Z2
+	VBROADCASTSS beta1+52(FP), Z3
+	VBROADCASTSS rest1+56(FP), Z4
+	VBROADCASTSS beta2+60(FP), Z5
+	VBROADCASTSS rest2+64(FP), Z6
+	VBROADCASTSS stepSize+68(FP), Z7
+	VBROADCASTSS invSqrtBias+72(FP), Z8
+	VBROADCASTSS eps+76(FP), Z9
+	VBROADCASTSS gradScale+80(FP), Z10
+	XORQ         R8, R8
+
+single1:
+	LEAQ        16(R8), R9
+	CMPQ        R9, DI
+	JG          tail1
+	VMOVUPS     (BX)(R8*4), Z11
+	VMULPS      Z10, Z11, Z11
+	VMOVUPS     (CX)(R8*4), Z12
+	VMULPS      Z3, Z12, Z12
+	VFMADD231PS Z11, Z4, Z12
+	VMOVUPS     Z12, (CX)(R8*4)
+	VMULPS      Z11, Z11, Z11
+	VMOVUPS     (DX)(R8*4), Z13
+	VMULPS      Z5, Z13, Z13
+	VFMADD231PS Z11, Z6, Z13
+	VMOVUPS     Z13, (DX)(R8*4)
+	VSQRTPS     Z13, Z13
+	VFMADD213PS Z9, Z8, Z13
+	VMULPS      Z7, Z12, Z12
+	VDIVPS      Z13, Z12, Z12
+	VMOVUPS     (AX)(R8*4), Z11
+	VFMSUB213PS Z12, Z2, Z11
+	VMOVUPS     Z11, (AX)(R8*4)
+	VMOVUPS     (SI)(R8*4), Z12
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z12, Z0, Z11
+	VMOVUPS     Z11, (SI)(R8*4)
+	MOVQ        R9, R8
+	JMP         single1
+
+tail1:
+	MOVQ        DI, R9
+	SUBQ        R8, R9
+	JE          done1
+	MOVQ        $-1, DI
+	BZHIQ       R9, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (BX)(R8*4), K1, Z11
+	VMULPS      Z10, Z11, Z11
+	VMOVUPS.Z   (CX)(R8*4), K1, Z10
+	VMULPS      Z3, Z10, Z10
+	VFMADD231PS Z11, Z4, Z10
+	VMOVUPS     Z10, K1, (CX)(R8*4)
+	VMULPS      Z11, Z11, Z11
+	VMOVUPS.Z   (DX)(R8*4), K1, Z3
+	VMULPS      Z5, Z3, Z3
+	VFMADD231PS Z11, Z6, Z3
+	VMOVUPS     Z3, K1, (DX)(R8*4)
+	VSQRTPS     Z3, Z3
+	VFMADD213PS Z9, Z8, Z3
+	VMULPS      Z7, Z10, Z10
+	VDIVPS      Z3, Z10, Z10
+	VMOVUPS.Z   (AX)(R8*4), K1, Z3
+	VFMSUB213PS Z10, Z2, Z3
+	VMOVUPS     Z3, K1, (AX)(R8*4)
+	VMOVUPS.Z   (SI)(R8*4), K1, Z2
+	VMULPS      Z1, Z3, Z3
+	VFMADD231PS Z2, Z0, Z3
+	VMOVUPS     Z3, K1, (SI)(R8*4)
+
+done1:
+	VZEROUPPER
+	RET
