@@ -9,12 +9,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/kernels/cuda"
 	"github.com/godino-ml/godino/tensor"
@@ -64,8 +64,8 @@ func (d *doctorCommand) Run(ctx context.Context, t *terminal) error {
 			if ctx.Err() != nil {
 				break
 			}
-			f.CeilingGFLOP = max(f.CeilingGFLOP, ceilingSpeed(tensor.CPU(), turn))
-			f.GemmGFLOPS = max(f.GemmGFLOPS, productSpeed(tensor.CPU(), f.GemmSize, turn))
+			f.CeilingGFLOP = max(f.CeilingGFLOP, ceilingSpeed(ctx, tensor.CPU(), turn))
+			f.GemmGFLOPS = max(f.GemmGFLOPS, productSpeed(ctx, tensor.CPU(), f.GemmSize, turn))
 		}
 	}
 	f.Suggestions = f.suggest()
@@ -98,7 +98,7 @@ func examine() *findings {
 	for _, t := range kernels.Tables() {
 		f.KernelsRun = append(f.KernelsRun, t.Name)
 	}
-	f.MemoryBytes, _ = memoryOfMachine()
+	f.MemoryBytes, _ = measure.MachineMemory()
 	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
 		f.MemoryLimit = limit
 	}
@@ -109,42 +109,23 @@ func examine() *findings {
 }
 
 // productSpeed runs n×n products on the device for about that long and returns the best one's GFLOP/s.
-func productSpeed(dev *tensor.Device, n int, d time.Duration) float64 {
-	a, b, c := tensor.New(dev, n, n), tensor.New(dev, n, n), tensor.New(dev, n, n)
-	for i := range a.Data() {
-		a.Data()[i], b.Data()[i] = float32(i%7)-3, float32(i%5)-2
+func productSpeed(ctx context.Context, dev *tensor.Device, n int, d time.Duration) float64 {
+	w := measure.Product(dev, measure.Forms[0], [3]int{n, n, n})
+	times := w.Times(ctx, d, 1)
+	if len(times) == 0 {
+		return 0
 	}
-	best := time.Duration(1 << 62)
-	for end := time.Now().Add(d); ; {
-		start := time.Now()
-		tensor.Gemm(c, a, b, false, false, 1, 0)
-		best = min(best, time.Since(start))
-		if time.Now().After(end) {
-			break
-		}
-	}
-	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds() / 1e9
+	return w.FLOPs / float64(times[0].Nanoseconds())
 }
 
 // ceilingSpeed measures multiply-adds alone on every thread at once for about that long: what no product of these kernels can exceed on this
 // machine.
-func ceilingSpeed(dev *tensor.Device, d time.Duration) float64 {
-	rates := make([]float64, dev.Threads())
-	var wait sync.WaitGroup
-	start := time.Now()
-	for thread := range rates {
-		wait.Go(func() {
-			for rates[thread] == 0 || time.Since(start) < d {
-				rates[thread] = max(rates[thread], dev.Kernels().Ceiling())
-			}
-		})
+func ceilingSpeed(ctx context.Context, dev *tensor.Device, d time.Duration) float64 {
+	best := 0.0
+	for start := time.Now(); best == 0 || time.Since(start) < d && ctx.Err() == nil; {
+		best = max(best, measure.Ceiling(dev))
 	}
-	wait.Wait()
-	var sum float64
-	for _, r := range rates {
-		sum += r
-	}
-	return sum
+	return best
 }
 
 func (f *findings) suggest() []string {

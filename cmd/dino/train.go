@@ -13,6 +13,7 @@ import (
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/nn/weights"
 )
 
@@ -152,7 +153,7 @@ func speedText(run *dino.Run, last dino.StepStats) string {
 	rate := last.ImagesPerSecond * run.Trainer.FLOPs() / 1e9
 	text := fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
 		rateText(last.ImagesPerSecond), run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, plural(dev.Threads(), "thread"))
-	if peak := peakMemory(); peak > 0 {
+	if peak := measure.PeakMemory(); peak > 0 {
 		text += "; peak memory " + shortBytes(peak)
 	}
 	return text
