@@ -3,6 +3,7 @@ package measure
 import (
 	"fmt"
 
+	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/tensor"
 )
 
@@ -57,13 +58,18 @@ func BatchedProduct(dev *tensor.Device, f Form, shape [4]int) Work {
 	a, b, c := Integers(count*m*k, 17), Integers(count*k*n, 13), make([]float32, count*m*n)
 	lda, ldb := f.leading(m, n, k)
 	table := dev.Kernels()
+	products := make([]kernels.Product, count)
+	for i := range products {
+		products[i] = kernels.Product{
+			TransA: f.TransA, TransB: f.TransB, M: m, N: n, K: k, Alpha: 1,
+			A: a[i*m*k:], LDA: lda, B: b[i*k*n:], LDB: ldb, C: c[i*m*n:], LDC: n,
+		}
+	}
 	work := make([][]float32, dev.Threads())
 	for i := range work {
-		work[i] = make([]float32, table.GemmWork(m, n, k))
+		work[i] = make([]float32, table.GemmWork(&products[0], m, n))
 	}
-	one := func(i, worker int) {
-		table.GemmSerial(f.TransA, f.TransB, m, n, k, 1, a[i*m*k:], lda, b[i*k*n:], ldb, 0, c[i*m*n:], n, work[worker])
-	}
+	one := func(i, worker int) { table.GemmSerial(&products[i], work[worker]) }
 	return Work{
 		Name:   fmt.Sprintf("%s/%dx%dx%dx%d", f.Name, count, m, n, k),
 		Do:     func() { dev.Run(count, one) },
