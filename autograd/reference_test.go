@@ -1,6 +1,9 @@
 package autograd
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The operations as one would write them on paper, in float64, for the gradient checks. Arguments are flat and row-major.
 
@@ -190,6 +193,66 @@ func refInterpolatePos(pos []float64, grid, rows, cols, d int, offset float64) [
 			}
 			y = append(y, row...)
 		}
+	}
+	return y
+}
+
+// refAntialiasPos weighs the whole grid with the widened cubic and divides by the sum of the weights.
+func refAntialiasPos(pos []float64, grid, rows, cols, d int) []float64 {
+	weight := func(i, size, from int) float64 {
+		const a = -0.5
+		wide := max(1, float64(grid)/float64(size))
+		switch x := math.Abs((float64(i)+0.5)*float64(grid)/float64(size)-0.5-float64(from)) / wide; {
+		case x < 1:
+			return (a+2)*x*x*x - (a+3)*x*x + 1
+		case x < 2:
+			return a*x*x*x - 5*a*x*x + 8*a*x - 4*a
+		}
+		return 0
+	}
+	y := append([]float64(nil), pos[:d]...)
+	for i := range rows {
+		for j := range cols {
+			row, total := make([]float64, d), 0.0
+			for u := range grid {
+				for v := range grid {
+					w := weight(i, rows, u) * weight(j, cols, v)
+					total += w
+					for k := range d {
+						row[k] += w * pos[(1+u*grid+v)*d+k]
+					}
+				}
+			}
+			for _, v := range row {
+				y = append(y, v/total)
+			}
+		}
+	}
+	return y
+}
+
+func refLayerScale(x, gamma []float64) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = v * gamma[i%len(gamma)]
+	}
+	return y
+}
+
+func refInsertTokens(x, tokens []float64, batch, d, at int) []float64 {
+	var y []float64
+	n := len(x) / batch
+	for b := range batch {
+		y = slices.Concat(y, x[b*n:][:at*d], tokens, x[b*n+at*d:(b+1)*n])
+	}
+	return y
+}
+
+func refRemoveTokens(x []float64, batch, d, at, count int) []float64 {
+	var y []float64
+	n := len(x) / batch
+	for b := range batch {
+		y = slices.Concat(y, x[b*n:][:at*d], x[b*n+(at+count)*d:(b+1)*n])
 	}
 	return y
 }

@@ -14,6 +14,13 @@ func addScaled(y, x []float32, a float32) {
 	}
 }
 
+// addProduct: y[i] += a[i]·b[i].
+func addProduct(y, a, b []float32) {
+	for i := range y {
+		y[i] += a[i] * b[i]
+	}
+}
+
 // scale: y[i] *= a.
 func scale(y []float32, a float32) {
 	for i := range y {

@@ -33,6 +33,20 @@ var conformanceCases = []conformanceCase{
 		},
 	},
 	{
+		op: "AddProduct", out: 1, in: 2,
+		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
+			t.AddProduct(out[0], in[0], in[1])
+			return nil
+		},
+		oracle: func(out, size, in [][]float64, s []float64) []float64 {
+			for i, a := range in[0] {
+				size[0][i] = abs(a*in[1][i]) + abs(out[0][i])
+				out[0][i] += a * in[1][i]
+			}
+			return nil
+		},
+	},
+	{
 		op: "Scale", out: 1, in: 1, inPlace: true, scalars: []float32{-1.7},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
 			copy(out[0], in[0])

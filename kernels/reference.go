@@ -31,6 +31,7 @@ func Reference() *Table {
 		WeightNormBackward:       weightNormBackward,
 		Add:                      add,
 		AddScaled:                addScaled,
+		AddProduct:               addProduct,
 		Scale:                    scale,
 		Dot:                      dot,
 		Sum:                      sum,

@@ -6,6 +6,7 @@ import "math"
 type rowAssembly struct {
 	add                      func(y, x *float32, n int)
 	addScaled                func(y, x *float32, n int, a float32)
+	addProduct               func(y, a, b *float32, n int)
 	scaleShift               func(y, x *float32, n int, scale, shift float32)
 	dot                      func(x, y *float32, n int) float32
 	sum                      func(x *float32, n int) float32
@@ -58,6 +59,9 @@ func sumSegments(n int, f func(from, n int) float32) float64 {
 func (a *rowAssembly) override(t *Table) {
 	t.Add = func(y, x []float32) {
 		segments(len(y), func(i, n int) { a.add(at(y, i, n), at(x, i, n), n) })
+	}
+	t.AddProduct = func(y, p, q []float32) {
+		segments(len(y), func(i, n int) { a.addProduct(at(y, i, n), at(p, i, n), at(q, i, n), n) })
 	}
 	t.AddScaled = func(y, x []float32, s float32) {
 		segments(len(y), func(i, n int) { a.addScaled(at(y, i, n), at(x, i, n), n, s) })

@@ -29,6 +29,7 @@ type Table struct {
 	WeightNormBackward       func(dv, dw, v []float32, g, norm float32) (dg float32)                         // weightnorm.go
 	Add                      func(y, x []float32)                                                            // add.go
 	AddScaled                func(y, x []float32, a float32)                                                 // add.go
+	AddProduct               func(y, a, b []float32)                                                         // add.go
 	Scale                    func(y []float32, a float32)                                                    // add.go
 	Dot                      func(x, y []float32) float32                                                    // dot.go
 	Sum                      func(x []float32) float32                                                       // dot.go

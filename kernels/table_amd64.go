@@ -33,6 +33,7 @@ func nativeTables() []*Table {
 var avx2Rows = rowAssembly{
 	add:                      avx2.Add,
 	addScaled:                avx2.AddScaled,
+	addProduct:               avx2.AddProduct,
 	scaleShift:               avx2.ScaleShift,
 	dot:                      avx2.Dot,
 	sum:                      avx2.Sum,
@@ -58,6 +59,7 @@ var avx2Rows = rowAssembly{
 var avx512Rows = rowAssembly{
 	add:                      avx512.Add,
 	addScaled:                avx512.AddScaled,
+	addProduct:               avx512.AddProduct,
 	scaleShift:               avx512.ScaleShift,
 	dot:                      avx512.Dot,
 	sum:                      avx512.Sum,

@@ -20,9 +20,18 @@ type ViTConfig struct {
 	DropPathRate float64
 	LayerNormEps float64 // 0 means 1e-6
 
+	// Registers is the number of learned tokens between the class token and the patches, without position embedding, that no output shows
+	// (Darcet et al. 2023, "Vision Transformers Need Registers").
+	Registers int
+	// LayerScale is what the factors of each channel of both branches start from (Touvron et al. 2021); 0 means that there are none.
+	// DINOv2 trains from 1e-5.
+	LayerScale float64
+
 	// InterpolateOffset is added to the target size when the position embedding is resized; nil means 0.1, which released weights of DINO
 	// expect (see tensor.NewPosMap). 0 is the plain bicubic resize.
 	InterpolateOffset *float64
+	// InterpolateAntialias resizes the position embedding as DINOv2's models with registers do (see tensor.NewAntialiasPosMap).
+	InterpolateAntialias bool
 }
 
 // The architectures of the paper, at any patch size.
@@ -32,17 +41,19 @@ var architectures = map[string]ViTConfig{
 	"vit_base":  {Dim: 768, Depth: 12, Heads: 12, MLPRatio: 4},
 }
 
-// ParseArch is the configuration that a name describes: vit_tiny, vit_small, vit_base, or a shape such as
-// vit:dim=96,depth=4,heads=3 with mlp_ratio=4 if nothing else is said.
+// ParseArch is the configuration that a name describes: vit_tiny, vit_small, vit_base, or vit, a shape of its own. Options follow a colon:
+// dim, depth and heads, which vit has to name, as in vit:dim=96,depth=4,heads=3; and mlp_ratio (4), registers (0), layer_scale (none),
+// layer_norm_eps (1e-6) and antialias (0; 1 for the position embedding of DINOv2's models with registers), as in
+// vit_small:registers=4,layer_scale=1e-5.
 func ParseArch(arch string, patch, imageSize int) (ViTConfig, error) {
-	c, ok := architectures[arch]
-	if !ok {
-		shape, found := strings.CutPrefix(arch, "vit:")
-		if !found {
-			return ViTConfig{}, fmt.Errorf("unknown architecture %q: there are vit_tiny, vit_small, vit_base and shapes such as vit:dim=96,depth=4,heads=3", arch)
-		}
+	name, options, found := strings.Cut(arch, ":")
+	c, ok := architectures[name]
+	if !ok && !(name == "vit" && found) {
+		return ViTConfig{}, fmt.Errorf("unknown architecture %q: there are vit_tiny, vit_small, vit_base and shapes such as vit:dim=96,depth=4,heads=3", arch)
+	}
+	if found {
 		var err error
-		if c, err = parseShape(shape); err != nil {
+		if c, err = parseShape(c, options); err != nil {
 			return ViTConfig{}, fmt.Errorf("architecture %q: %w", arch, err)
 		}
 	}
@@ -53,10 +64,11 @@ func ParseArch(arch string, patch, imageSize int) (ViTConfig, error) {
 	return c.withDefaults(), nil
 }
 
-func parseShape(shape string) (ViTConfig, error) {
-	c := ViTConfig{MLPRatio: 4}
+// parseShape is c with options. Without a name's, dim, depth and heads are needed.
+func parseShape(c ViTConfig, options string) (ViTConfig, error) {
 	seen := map[string]bool{}
-	for _, field := range strings.Split(shape, ",") {
+	named := c.Dim > 0
+	for _, field := range strings.Split(options, ",") {
 		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
 		if seen[key] {
 			return c, fmt.Errorf("%s is given twice", key)
@@ -72,12 +84,23 @@ func parseShape(shape string) (ViTConfig, error) {
 			c.Heads, err = strconv.Atoi(value)
 		case "mlp_ratio":
 			c.MLPRatio, err = strconv.ParseFloat(value, 64)
+		case "registers":
+			c.Registers, err = strconv.Atoi(value)
+		case "layer_scale":
+			c.LayerScale, err = strconv.ParseFloat(value, 64)
+		case "layer_norm_eps":
+			c.LayerNormEps, err = strconv.ParseFloat(value, 64)
+		case "antialias":
+			c.InterpolateAntialias, err = strconv.ParseBool(value)
 		default:
-			return c, fmt.Errorf("%q is none of dim=, depth=, heads=, mlp_ratio=", field)
+			return c, fmt.Errorf("%q is none of dim=, depth=, heads=, mlp_ratio=, registers=, layer_scale=, layer_norm_eps=, antialias=", field)
 		}
 		if err != nil {
 			return c, fmt.Errorf("%s=%q is no number", key, value)
 		}
+	}
+	if named {
+		return c, nil
 	}
 	for _, key := range []string{"dim", "depth", "heads"} {
 		if !seen[key] {
@@ -87,12 +110,45 @@ func parseShape(shape string) (ViTConfig, error) {
 	return c, nil
 }
 
+// Arch is the name that ParseArch makes this configuration of, at its sizes of images and patches.
+func (c ViTConfig) Arch() string {
+	c = c.withDefaults()
+	name, options := "vit", []string{fmt.Sprintf("dim=%d,depth=%d,heads=%d", c.Dim, c.Depth, c.Heads)}
+	if c.MLPRatio != 4 {
+		options = append(options, fmt.Sprintf("mlp_ratio=%g", c.MLPRatio))
+	}
+	for n, a := range architectures {
+		if a.Dim == c.Dim && a.Depth == c.Depth && a.Heads == c.Heads && a.MLPRatio == c.MLPRatio {
+			name, options = n, nil
+		}
+	}
+	if c.Registers > 0 {
+		options = append(options, fmt.Sprintf("registers=%d", c.Registers))
+	}
+	if c.LayerScale > 0 {
+		options = append(options, fmt.Sprintf("layer_scale=%g", c.LayerScale))
+	}
+	if c.LayerNormEps != defaultLayerNormEps {
+		options = append(options, fmt.Sprintf("layer_norm_eps=%g", c.LayerNormEps))
+	}
+	if c.InterpolateAntialias {
+		options = append(options, "antialias=1")
+	}
+	if len(options) == 0 {
+		return name
+	}
+	return name + ":" + strings.Join(options, ",")
+}
+
 // Caps of a configuration: far beyond any model of use, and low enough that sizes do not overflow.
 const (
 	maxDim       = 1 << 16
 	maxDepth     = 1 << 10
 	maxImageSize = 1 << 16
+	maxRegisters = 1 << 10
 )
+
+const defaultLayerNormEps = 1e-6
 
 // Validate says what of the configuration cannot be, nil if nothing.
 func (c ViTConfig) Validate() error {
@@ -112,8 +168,12 @@ func (c ViTConfig) Validate() error {
 		return fmt.Errorf("image size %d: want at least the patch size %d and at most %d pixels", c.ImageSize, c.PatchSize, maxImageSize)
 	case !(c.DropPathRate >= 0 && c.DropPathRate < 1):
 		return fmt.Errorf("drop path rate %g: want 0 to below 1", c.DropPathRate)
-	case !(c.LayerNormEps > 0):
-		return fmt.Errorf("layer norm eps %g: want above 0", c.LayerNormEps)
+	case !(float32(c.LayerNormEps) > 0 && c.LayerNormEps < 1):
+		return fmt.Errorf("layer norm eps %g: want above 0 and below 1", c.LayerNormEps)
+	case c.Registers < 0 || c.Registers > maxRegisters:
+		return fmt.Errorf("registers %d: want 0 to %d", c.Registers, maxRegisters)
+	case !(c.LayerScale >= 0 && c.LayerScale <= 100):
+		return fmt.Errorf("layer scale %g: want 0 (none) to 100", c.LayerScale)
 	case !(*c.InterpolateOffset >= 0 && *c.InterpolateOffset < 1):
 		return errors.New("interpolate offset: want 0 to below 1")
 	}
@@ -125,7 +185,11 @@ func (c ViTConfig) NumParams() int {
 	c = c.withDefaults()
 	d, hidden, grid := c.Dim, c.hidden(), c.ImageSize/c.PatchSize
 	embed := d*(channels*c.PatchSize*c.PatchSize+1) + d + (grid*grid+1)*d
+	embed += c.Registers * d
 	block := 2*2*d + (3*d+1)*d + 2*d + (d+1)*d + (d+1)*hidden + (hidden+1)*d
+	if c.LayerScale > 0 {
+		block += 2 * d
+	}
 	return embed + c.Depth*block + 2*d
 }
 
@@ -134,7 +198,7 @@ func (c ViTConfig) withDefaults() ViTConfig {
 		c.MLPRatio = 4
 	}
 	if c.LayerNormEps == 0 {
-		c.LayerNormEps = 1e-6
+		c.LayerNormEps = defaultLayerNormEps
 	}
 	if c.InterpolateOffset == nil {
 		offset := 0.1
@@ -144,7 +208,10 @@ func (c ViTConfig) withDefaults() ViTConfig {
 }
 
 // hidden is the hidden dimension of the MLPs.
-func (c ViTConfig) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
+func (c ViTConfig) hidden() int {
+	const rounding = 1e-6 // of a ratio that was computed as hidden/dim
+	return int(float64(c.Dim)*c.MLPRatio + rounding)
+}
 
 // dropRate is the drop path rate of a block.
 func (c ViTConfig) dropRate(block int) float64 {

@@ -5,18 +5,23 @@ import "github.com/godino-ml/godino/autograd"
 // Block is one layer of the transformer, with the norms before the branches:
 //
 //	x = x + attention(norm1(x));  x = x + mlp(norm2(x))
+//
+// With LayerScale, the channels of each branch are multiplied by factors that are learned.
 type Block struct {
 	Norm1 LayerNorm
 	Attn  Attention
 	Norm2 LayerNorm
 	MLP   MLP
 
+	// Factors of the branches' channels, ls1.gamma and ls2.gamma (D); without a Var if the model has none.
+	Scale1, Scale2 Param
+
 	dropRate float64
 	index    int
 }
 
 func newBlock(in initializer, name string, c ViTConfig, index int) *Block {
-	return &Block{
+	b := &Block{
 		Norm1:    newLayerNorm(in, name+".norm1", c.Dim, c.LayerNormEps),
 		Attn:     newAttention(in, name+".attn", c.Dim, c.Heads),
 		Norm2:    newLayerNorm(in, name+".norm2", c.Dim, c.LayerNormEps),
@@ -24,6 +29,11 @@ func newBlock(in initializer, name string, c ViTConfig, index int) *Block {
 		dropRate: c.dropRate(index),
 		index:    index,
 	}
+	if c.LayerScale > 0 {
+		b.Scale1 = in.constant(name+".ls1.gamma", float32(c.LayerScale), c.Dim)
+		b.Scale2 = in.constant(name+".ls2.gamma", float32(c.LayerScale), c.Dim)
+	}
+	return b
 }
 
 // Forward maps tokens x (B, N, C) to the same shape. It ends the use of x (see autograd.Tape.Done).
@@ -51,21 +61,34 @@ func (b *Block) ForwardClass(t *autograd.Tape, x *autograd.Var, drop *DropPath) 
 // rest is the block after the heads of its attention have gathered a, whose use it ends.
 func (b *Block) rest(t *autograd.Tape, x, a *autograd.Var, drop *DropPath) *autograd.Var {
 	n := x.Value.Dim(0)
-	branch := b.Attn.Proj.Forward(t, a)
+	branch := scaled(t, b.Attn.Proj.Forward(t, a), b.Scale1)
 	mid := t.Residual(x, branch, drop.scale(t, b.dropRate, b.index, attentionBranch, n))
 	t.Done(a, branch)
 	h := b.Norm2.Forward(t, mid)
-	branch = b.MLP.Forward(t, h)
+	branch = scaled(t, b.MLP.Forward(t, h), b.Scale2)
 	y := t.Residual(mid, branch, drop.scale(t, b.dropRate, b.index, mlpBranch, n))
 	t.Done(h, mid, branch)
 	return y
 }
 
-func (b *Block) params() []Param {
-	return []Param{
-		b.Norm1.Weight, b.Norm1.Bias,
-		b.Attn.QKV.Weight, b.Attn.QKV.Bias, b.Attn.Proj.Weight, b.Attn.Proj.Bias,
-		b.Norm2.Weight, b.Norm2.Bias,
-		b.MLP.FC1.Weight, b.MLP.FC1.Bias, b.MLP.FC2.Weight, b.MLP.FC2.Bias,
+// scaled is a branch, whose use it ends, with LayerScale if there is one.
+func scaled(t *autograd.Tape, branch *autograd.Var, gamma Param) *autograd.Var {
+	if gamma.Var == nil {
+		return branch
 	}
+	y := t.LayerScale(branch, gamma.Var)
+	t.Done(branch)
+	return y
+}
+
+func (b *Block) params() []Param {
+	params := []Param{b.Norm1.Weight, b.Norm1.Bias, b.Attn.QKV.Weight, b.Attn.QKV.Bias, b.Attn.Proj.Weight, b.Attn.Proj.Bias}
+	if b.Scale1.Var != nil {
+		params = append(params, b.Scale1)
+	}
+	params = append(params, b.Norm2.Weight, b.Norm2.Bias, b.MLP.FC1.Weight, b.MLP.FC1.Bias, b.MLP.FC2.Weight, b.MLP.FC2.Bias)
+	if b.Scale2.Var != nil {
+		params = append(params, b.Scale2)
+	}
+	return params
 }

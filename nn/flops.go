@@ -7,7 +7,7 @@ func (m *VisionTransformer) FLOPs(h, w int) float64 {
 	rows, cols := m.grid(h, w)
 	d, hidden := float64(m.config.Dim), float64(m.config.hidden())
 	patches := float64(rows * cols)
-	n := patches + 1
+	n := patches + 1 + float64(m.config.Registers)
 
 	attention := n*3*d*d + 2*n*n*d // qkv, and its products q·kᵀ and p·v
 	token := d*d + 2*d*hidden      // proj and MLP of one token

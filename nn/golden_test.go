@@ -89,6 +89,66 @@ func TestGoldenViT(t *testing.T) {
 	}
 }
 
+// TestGoldenDINOv2: registers, LayerScale and a position embedding resized with antialias, against PyTorch.
+func TestGoldenDINOv2(t *testing.T) {
+	f := golden.Open(t, "dinov2.safetensors")
+	var shape struct{ Img, Patch, D, Depth, Heads, Registers int }
+	f.Meta("config", &shape)
+	offset := 0.0
+	c := ViTConfig{ImageSize: shape.Img, PatchSize: shape.Patch, Dim: shape.D, Depth: shape.Depth, Heads: shape.Heads, Registers: shape.Registers, LayerScale: 1,
+		InterpolateOffset: &offset, InterpolateAntialias: true}
+	for _, table := range kernels.Tables() {
+		dev := tensor.NewCPU(table, 2)
+		m := NewVisionTransformer(dev, c, 1)
+		for _, p := range m.Params() {
+			copy(p.Value.Data(), f.Get("weights."+p.Name).Float)
+		}
+		sizes := 0
+		for _, name := range f.Names("") {
+			size, ok := strings.CutSuffix(name, ".x")
+			if !ok {
+				continue
+			}
+			sizes++
+			t.Run(table.Name+"/"+size, func(t *testing.T) {
+				arena := tensor.NewArena(dev)
+				arena.Poison()
+				tape := autograd.NewEvalTape(arena)
+				x := f.Get(size + ".x")
+				img := autograd.NewConst(tensor.FromSlice(dev, x.Float, x.Shape...))
+				compare(t, "pos_embed", m.PosEmbed(tape, x.Shape[2], x.Shape[3]).Value, f.Get(size+".pos_embed"), goldenTolerance)
+				compare(t, "cls", m.Forward(tape, img, nil).Value, f.Get(size+".cls"), goldenTolerance)
+				tokens := m.Tokens(tape, img, nil).Value
+				compare(t, "patches", withoutTokens(dev, tokens, 0, 1), f.Get(size+".patches"), goldenTolerance)
+				compare(t, "layer", withoutTokens(dev, m.IntermediateLayers(tape, img, 1)[0].Value, 0, 1), f.Get(size+".patches"), goldenTolerance)
+				attention := f.Get(size + ".attention") // (B, heads, 1+R+N, 1+R+N)
+				p := m.LastSelfAttention(tape, img)
+				n, r := p.Dim(3), shape.Registers
+				var want []float32
+				for i := range attention.Shape[0] * attention.Shape[1] {
+					for row := range n + r {
+						if row < 1 || row > r {
+							from := attention.Float[(i*(n+r)+row)*(n+r):][:n+r]
+							want = append(append(want, from[0]), from[1+r:]...)
+						}
+					}
+				}
+				golden.Near(t, "attention", p.Data(), want, goldenTolerance)
+			})
+		}
+		if sizes != 3 {
+			t.Errorf("%d sizes in the file", sizes)
+		}
+	}
+}
+
+// withoutTokens is x without count tokens from at on.
+func withoutTokens(dev *tensor.Device, x *tensor.Tensor, at, count int) *tensor.Tensor {
+	y := tensor.New(dev, x.Dim(0), x.Dim(1)-count, x.Dim(2))
+	tensor.RemoveTokensForward(y, x, at, count)
+	return y
+}
+
 // Each step of the golden file has p0, g0, p1, g1, … with p_i+1 the parameter after a step with gradient g_i.
 func TestGoldenOptimizers(t *testing.T) {
 	f := golden.Open(t, "optim.safetensors")

@@ -13,6 +13,8 @@ type posEmbed struct {
 	grid   int
 	offset float64
 
+	antialias bool
+
 	mu   sync.Mutex
 	maps map[[2]int]*tensor.PosMap // by rows and columns
 }
@@ -28,7 +30,11 @@ func (p *posEmbed) forward(t *autograd.Tape, h, w, rows, cols int) (y *autograd.
 	p.mu.Lock()
 	m := p.maps[[2]int{rows, cols}]
 	if m == nil {
-		m = tensor.NewPosMap(p.grid, rows, cols, p.offset)
+		if p.antialias {
+			m = tensor.NewAntialiasPosMap(p.grid, rows, cols, p.offset)
+		} else {
+			m = tensor.NewPosMap(p.grid, rows, cols, p.offset)
+		}
 		if p.maps == nil {
 			p.maps = map[[2]int]*tensor.PosMap{}
 		}

@@ -11,9 +11,11 @@ import (
 // blocks of attention and MLP, a last norm. Its methods only read it, so that several goroutines may evaluate one model, each on a tape of
 // its own.
 //
-// Letters of the shapes below: B images, N patches, D dimensions of a token.
+// Letters of the shapes below: B images, N patches, R registers, D dimensions of a token. Registers take part in the attention of every block;
+// no output shows them.
 type VisionTransformer struct {
 	ClassToken Param // cls_token (1, 1, D)
+	Registers  Param // register_tokens (1, R, D); without a Var if the model has none
 	PatchEmbed PatchEmbed
 	Blocks     []*Block
 	Norm       LayerNorm
@@ -39,19 +41,29 @@ func NewVisionTransformer(dev *tensor.Device, c ViTConfig, seed uint64) *VisionT
 		config:     c,
 	}
 	m.pos.param = in.normal("pos_embed", linearStd, 1, grid*grid+1, c.Dim)
-	m.pos.grid, m.pos.offset = grid, *c.InterpolateOffset
+	m.pos.grid, m.pos.offset, m.pos.antialias = grid, *c.InterpolateOffset, c.InterpolateAntialias
+	if c.Registers > 0 {
+		m.Registers = in.normal("register_tokens", registerStd, 1, c.Registers, c.Dim)
+	}
 	for i := range c.Depth {
 		m.Blocks = append(m.Blocks, newBlock(in, fmt.Sprintf("blocks.%d", i), c, i))
 	}
 	return m
 }
 
+// registerStd is the standard deviation of the registers at the start, as DINOv2 has it.
+const registerStd = 1e-6
+
 // Config is the model's shape, defaults filled in.
 func (m *VisionTransformer) Config() ViTConfig { return m.config }
 
 // Params are all parameters in the order of the reference's state dict, by its names.
 func (m *VisionTransformer) Params() []Param {
-	params := []Param{m.ClassToken, m.pos.param, m.PatchEmbed.Proj.Weight, m.PatchEmbed.Proj.Bias}
+	params := []Param{m.ClassToken, m.pos.param}
+	if m.Registers.Var != nil {
+		params = append(params, m.Registers)
+	}
+	params = append(params, m.PatchEmbed.Proj.Weight, m.PatchEmbed.Proj.Bias)
 	for _, b := range m.Blocks {
 		params = append(params, b.params()...)
 	}
@@ -78,6 +90,7 @@ func (m *VisionTransformer) Tokens(t *autograd.Tape, x *autograd.Var, drop *Drop
 	for _, b := range m.Blocks {
 		tokens = b.Forward(t, tokens, drop)
 	}
+	tokens = m.withoutRegisters(t, tokens)
 	y := m.Norm.Forward(t, tokens)
 	t.Done(tokens)
 	return y
@@ -93,15 +106,16 @@ func (m *VisionTransformer) IntermediateLayers(t *autograd.Tape, x *autograd.Var
 	for i, b := range m.Blocks {
 		tokens = b.Forward(t, tokens, nil)
 		if i >= len(m.Blocks)-n {
-			layers = append(layers, m.Norm.Forward(t, tokens))
+			y := m.Norm.Forward(t, tokens)
+			layers = append(layers, m.withoutRegisters(t, y))
 		}
 	}
 	t.Done(tokens)
 	return layers
 }
 
-// LastSelfAttention are the attention weights of the last block (B, heads, N+1, N+1): row 0 of a head is what the class token looks at. The
-// tensor is lent by the tape's arena.
+// LastSelfAttention are the attention weights of the last block (B, heads, N+1, N+1): row 0 of a head is what the class token looks at. What
+// goes to registers is left out, so that with them rows sum to less than 1. The tensor is lent by the tape's arena.
 func (m *VisionTransformer) LastSelfAttention(t *autograd.Tape, x *autograd.Var) *tensor.Tensor {
 	tokens := m.embed(t, x)
 	last := len(m.Blocks) - 1
@@ -111,7 +125,30 @@ func (m *VisionTransformer) LastSelfAttention(t *autograd.Tape, x *autograd.Var)
 	h := m.Blocks[last].Norm1.Forward(t, tokens)
 	p := m.Blocks[last].Attn.Weights(t, h)
 	t.Done(tokens, h)
+	if r := m.config.Registers; r > 0 {
+		return attentionWithoutRegisters(t, p, r)
+	}
 	return p
+}
+
+// attentionWithoutRegisters copies attention weights p (B, heads, 1+R+N, 1+R+N) without the rows and columns of registers.
+func attentionWithoutRegisters(t *autograd.Tape, p *tensor.Tensor, registers int) *tensor.Tensor {
+	b, heads, n := p.Dim(0), p.Dim(1), p.Dim(2)
+	m := n - registers
+	y := t.Arena().New(b, heads, m, m)
+	for i := range b * heads {
+		to, from := y.Data()[i*m*m:][:m*m], p.Data()[i*n*n:][:n*n]
+		for row := range m {
+			source := row
+			if row > 0 {
+				source += registers
+			}
+			to[row*m] = from[source*n]
+			copy(to[row*m+1:(row+1)*m], from[source*n+1+registers:(source+1)*n])
+		}
+	}
+	t.Arena().Free(p)
+	return y
 }
 
 // PosEmbed is the position embedding as it is added for images of h×w pixels: (1, N+1, D).
@@ -121,7 +158,7 @@ func (m *VisionTransformer) PosEmbed(t *autograd.Tape, h, w int) *autograd.Var {
 	return pos
 }
 
-// embed maps images (B, 3, H, W) to the tokens that the first block gets (B, N+1, D).
+// embed maps images (B, 3, H, W) to the tokens that the first block gets (B, 1+R+N, D).
 func (m *VisionTransformer) embed(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 	s := x.Value.Shape()
 	if len(s) != 4 || s[1] != channels {
@@ -136,7 +173,22 @@ func (m *VisionTransformer) embed(t *autograd.Tape, x *autograd.Var) *autograd.V
 	if made {
 		t.Done(pos)
 	}
-	return tokens
+	if m.Registers.Var == nil {
+		return tokens
+	}
+	all := t.InsertTokens(tokens, m.Registers.Var, 1)
+	t.Done(tokens)
+	return all
+}
+
+// withoutRegisters is tokens (B, 1+R+N, D) without the registers: (B, N+1, D). It ends the use of tokens if there are any.
+func (m *VisionTransformer) withoutRegisters(t *autograd.Tape, tokens *autograd.Var) *autograd.Var {
+	if m.Registers.Var == nil {
+		return tokens
+	}
+	y := t.RemoveTokens(tokens, 1, m.config.Registers)
+	t.Done(tokens)
+	return y
 }
 
 // grid is how many rows and columns of patches an image of h×w pixels has.

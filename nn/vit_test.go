@@ -16,6 +16,9 @@ import (
 // small is a model that runs in a moment.
 var small = ViTConfig{ImageSize: 24, PatchSize: 8, Dim: 24, Depth: 3, Heads: 2}
 
+// full is small with all that a model may have besides.
+var full = ViTConfig{ImageSize: 24, PatchSize: 8, Dim: 24, Depth: 3, Heads: 2, Registers: 2, LayerScale: 0.5, InterpolateAntialias: true}
+
 // images are random images of values as of normalised pixels.
 func images(dev *tensor.Device, n, h, w int) *tensor.Tensor {
 	x := tensor.New(dev, n, channels, h, w)
@@ -90,6 +93,30 @@ func TestParamOrder(t *testing.T) {
 	}
 }
 
+// TestParamOrderOfFull: registers and factors of the branches have DINOv2's names and places.
+func TestParamOrderOfFull(t *testing.T) {
+	m := NewVisionTransformer(tensor.NewCPU(kernels.Reference(), 1), full, 1)
+	names := map[string]int{}
+	for i, p := range m.Params() {
+		names[p.Name] = i
+		switch {
+		case p.Name == "register_tokens" && fmt.Sprint(p.Value.Shape()) != "[1 2 24]":
+			t.Errorf("register_tokens has shape %v", p.Value.Shape())
+		case strings.HasSuffix(p.Name, ".gamma") && (fmt.Sprint(p.Value.Shape()) != "[24]" || p.Value.Data()[23] != 0.5):
+			t.Errorf("%s has shape %v and starts from %v", p.Name, p.Value.Shape(), p.Value.Data()[23])
+		}
+	}
+	for _, pair := range [][2]string{{"pos_embed", "register_tokens"}, {"register_tokens", "patch_embed.proj.weight"}, {"blocks.2.attn.proj.bias", "blocks.2.ls1.gamma"},
+		{"blocks.2.ls1.gamma", "blocks.2.norm2.weight"}, {"blocks.2.mlp.fc2.bias", "blocks.2.ls2.gamma"}, {"blocks.2.ls2.gamma", "norm.weight"}} {
+		if names[pair[0]]+1 != names[pair[1]] {
+			t.Errorf("%s is number %d and %s number %d", pair[0], names[pair[0]], pair[1], names[pair[1]])
+		}
+	}
+	if got := NumParams(m.Params()); got != full.NumParams() {
+		t.Errorf("%d parameters, NumParams says %d", got, full.NumParams())
+	}
+}
+
 // TestInit checks the distribution of every parameter, and that the seed decides it.
 func TestInit(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Reference(), 1)
@@ -145,9 +172,13 @@ func TestInit(t *testing.T) {
 // TestForwardIsClassToken: Forward, which computes the class token alone in the last block, gives that of Tokens, values and gradients, with
 // drop path too.
 func TestForwardIsClassToken(t *testing.T) {
+	forwardIsClassToken(t, small)
+	forwardIsClassToken(t, full)
+}
+
+func forwardIsClassToken(t *testing.T, c ViTConfig) {
 	for _, table := range kernels.Tables() {
 		dev := tensor.NewCPU(table, 2)
-		c := small
 		c.DropPathRate = 0.4
 		m := NewVisionTransformer(dev, c, 1)
 		lively(m)
@@ -185,8 +216,12 @@ func TestForwardIsClassToken(t *testing.T) {
 // TestGradientOfModel compares the gradient of every parameter with a finite difference along it, on images whose position embedding is
 // interpolated, with drop path.
 func TestGradientOfModel(t *testing.T) {
+	t.Run("small", func(t *testing.T) { gradientOfModel(t, small) })
+	t.Run("full", func(t *testing.T) { gradientOfModel(t, full) })
+}
+
+func gradientOfModel(t *testing.T, c ViTConfig) {
 	dev := tensor.NewCPU(kernels.Best(), 2)
-	c := small
 	c.DropPathRate = 0.4
 	m := NewVisionTransformer(dev, c, 1)
 	lively(m)

@@ -2,7 +2,7 @@ package tensor
 
 import "math"
 
-// PosMap is the linear map that resizes a square grid of position embeddings to another grid: every output is a weighted sum of 16 inputs.
+// PosMap is the linear map that resizes a square grid of position embeddings to another grid: every output is a weighted sum of inputs near it.
 // It is fixed by the two sizes, so it is made once and used by every pass; it is read only.
 type PosMap struct {
 	Grid, Rows, Cols int    // from Grid×Grid to Rows×Cols
@@ -26,12 +26,25 @@ func NewPosMap(grid, rows, cols int, offset float64) *PosMap {
 	if grid <= 0 || rows <= 0 || cols <= 0 || float64(min(rows, cols))+offset <= 0 {
 		panic(&ShapeError{Op: "NewPosMap", Shapes: [][]int{{grid, grid}, {rows, cols}}, Want: "positive sizes"})
 	}
+	return newPosMap(grid, rows, cols, cubicTaps(grid, rows, offset), cubicTaps(grid, cols, offset))
+}
+
+// NewAntialiasPosMap is NewPosMap with antialias, as PyTorch's interpolate(mode="bicubic", antialias=True): the cubic has a = −0.5, is widened
+// when the grid shrinks, and ends at the borders, where its weights are scaled to sum to 1. DINOv2's models with registers have offset 0 and
+// this.
+func NewAntialiasPosMap(grid, rows, cols int, offset float64) *PosMap {
+	if grid <= 0 || rows <= 0 || cols <= 0 || float64(min(rows, cols))+offset <= 0 {
+		panic(&ShapeError{Op: "NewAntialiasPosMap", Shapes: [][]int{{grid, grid}, {rows, cols}}, Want: "positive sizes"})
+	}
+	return newPosMap(grid, rows, cols, antialiasTaps(grid, rows, offset), antialiasTaps(grid, cols, offset))
+}
+
+func newPosMap(grid, rows, cols int, ys, xs []axisTaps) *PosMap {
 	m := &PosMap{Grid: grid, Rows: rows, Cols: cols, forward: make([]taps, rows*cols), backward: make([]taps, grid*grid)}
-	ys, xs := cubicTaps(grid, rows, offset), cubicTaps(grid, cols, offset)
 	for i, y := range ys {
 		for j, x := range xs {
-			for u := range 4 {
-				for v := range 4 {
+			for u := range y.index {
+				for v := range x.index {
 					out, in := i*cols+j, y.index[u]*grid+x.index[v]
 					w := float32(y.weight[u] * x.weight[v])
 					m.forward[out].add(in, w)
@@ -49,23 +62,56 @@ func (t *taps) add(index int, weight float32) {
 }
 
 type axisTaps struct {
-	index  [4]int
-	weight [4]float64
+	index  []int
+	weight []float64
+}
+
+func (t *axisTaps) add(index int, weight float64) {
+	t.index = append(t.index, index)
+	t.weight = append(t.weight, weight)
+}
+
+// cubic is the convolution kernel of Keys (1981) at distance x ≥ 0.
+func cubic(x, a float64) float64 {
+	switch {
+	case x <= 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return ((a*x-5*a)*x+8*a)*x - 4*a
+	}
+	return 0
 }
 
 // cubicTaps are the four samples of each output along one axis.
 func cubicTaps(grid, size int, offset float64) []axisTaps {
 	const a = -0.75
-	near := func(x float64) float64 { return ((a+2)*x-(a+3))*x*x + 1 }  // 0 ≤ x ≤ 1
-	far := func(x float64) float64 { return ((a*x-5*a)*x+8*a)*x - 4*a } // 1 ≤ x ≤ 2
 	taps := make([]axisTaps, size)
 	for i := range taps {
 		src := (float64(i)+0.5)*float64(grid)/(float64(size)+offset) - 0.5
 		floor := math.Floor(src)
 		t := src - floor
-		taps[i].weight = [4]float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
-		for k := range 4 {
-			taps[i].index[k] = min(max(int(floor)-1+k, 0), grid-1)
+		for k, x := range [4]float64{1 + t, t, 1 - t, 2 - t} {
+			taps[i].add(min(max(int(floor)-1+k, 0), grid-1), cubic(x, a))
+		}
+	}
+	return taps
+}
+
+// antialiasTaps are the samples of each output along one axis within the widened cubic.
+func antialiasTaps(grid, size int, offset float64) []axisTaps {
+	const a = -0.5
+	scale := float64(grid) / (float64(size) + offset)
+	wide := max(scale, 1)
+	taps := make([]axisTaps, size)
+	for i := range taps {
+		center, total := scale*(float64(i)+0.5), 0.0
+		for k := max(int(center-2*wide+0.5), 0); k < min(int(center+2*wide+0.5), grid); k++ {
+			w := cubic(math.Abs(float64(k)-center+0.5)/wide, a)
+			taps[i].add(k, w)
+			total += w
+		}
+		for k := range taps[i].weight {
+			taps[i].weight[k] /= total
 		}
 	}
 	return taps

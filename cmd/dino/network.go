@@ -20,7 +20,7 @@ import (
 type networkFlags struct {
 	PretrainedWeights string `required:"" placeholder:"FILE" group:"Network" help:"Weights: a checkpoint of train, a .pth of the reference, or safetensors."`
 	CheckpointKey     string `default:"teacher" group:"Network" placeholder:"KEY" help:"Which network of a checkpoint: ${default}, or student."`
-	Arch              string `group:"Network" placeholder:"NAME" help:"Backbone; read from the file where it says so: vit_tiny, vit_small, vit_base, vit:dim=96,depth=4,heads=3."`
+	Arch              string `group:"Network" placeholder:"NAME" help:"Backbone; read from the file where it says so: vit_tiny, vit_small, vit_base, vit:dim=96,depth=4,heads=3; options after a colon, as in vit_small:registers=4,layer_scale=1e-5."`
 	PatchSize         int    `group:"Network" placeholder:"PX" help:"Side of a patch; read from the file if not given."`
 	Device            string `default:"auto" group:"Machine" help:"cpu, cuda, or auto."`
 }

@@ -25,6 +25,17 @@ func add(c *build.Context, isa ISA) {
 	})
 	k.end()
 
+	k = begin(c, isa, "AddProduct", "func(y, a, b *float32, n int)", "y[i] += a[i]·b[i]")
+	y = k.pointer("y")
+	p, q := k.pointer("a"), k.pointer("b")
+	k.count()
+	k.each(4, func(l lane) {
+		v := l.load(y)
+		k.VFMADD231PS(l.load(p), l.load(q), v)
+		l.store(v, y)
+	})
+	k.end()
+
 	k = begin(c, isa, "ScaleShift", "func(y, x *float32, n int, scale, shift float32)", "y[i] = scale·x[i] − shift")
 	y, x = k.pointer("y"), k.pointer("x")
 	k.count()

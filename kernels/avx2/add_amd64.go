@@ -12,6 +12,11 @@ func Add(y *float32, x *float32, n int)
 //go:noescape
 func AddScaled(y *float32, x *float32, n int, a float32)
 
+// AddProduct computes y[i] += a[i]·b[i], i < n.
+//
+//go:noescape
+func AddProduct(y *float32, a *float32, b *float32, n int)
+
 // ScaleShift computes y[i] = scale·x[i] − shift, i < n.
 //
 //go:noescape

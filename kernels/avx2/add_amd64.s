@@ -129,6 +129,71 @@ done1:
 	VZEROUPPER
 	RET
 
+// func AddProduct(y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·AddProduct(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled1:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JG          single1
+	VMOVUPS     (AX)(SI*4), Y0
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     (DX)(SI*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VMOVUPS     32(AX)(SI*4), Y0
+	VMOVUPS     32(CX)(SI*4), Y1
+	VMOVUPS     32(DX)(SI*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	VMOVUPS     64(AX)(SI*4), Y0
+	VMOVUPS     64(CX)(SI*4), Y1
+	VMOVUPS     64(DX)(SI*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, 64(AX)(SI*4)
+	VMOVUPS     96(AX)(SI*4), Y0
+	VMOVUPS     96(CX)(SI*4), Y1
+	VMOVUPS     96(DX)(SI*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         unrolled1
+
+single1:
+	LEAQ        8(SI), DI
+	CMPQ        DI, BX
+	JG          tail1
+	VMOVUPS     (AX)(SI*4), Y0
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     (DX)(SI*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         single1
+
+tail1:
+	MOVQ         BX, DI
+	SUBQ         SI, DI
+	JE           done1
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     numbers<>+0(SB), Y0, Y0
+	VMASKMOVPS   (AX)(SI*4), Y0, Y1
+	VMASKMOVPS   (CX)(SI*4), Y0, Y2
+	VMASKMOVPS   (DX)(SI*4), Y0, Y3
+	VFMADD231PS  Y2, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·ScaleShift(SB), NOSPLIT, $0-32

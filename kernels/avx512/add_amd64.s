@@ -119,6 +119,71 @@ done1:
 	VZEROUPPER
 	RET
 
+// func AddProduct(y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·AddProduct(SB), NOSPLIT, $0-32
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled1:
+	LEAQ        64(SI), DI
+	CMPQ        DI, BX
+	JG          single1
+	VMOVUPS     (AX)(SI*4), Z0
+	VMOVUPS     (CX)(SI*4), Z1
+	VMOVUPS     (DX)(SI*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(SI*4)
+	VMOVUPS     64(AX)(SI*4), Z0
+	VMOVUPS     64(CX)(SI*4), Z1
+	VMOVUPS     64(DX)(SI*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, 64(AX)(SI*4)
+	VMOVUPS     128(AX)(SI*4), Z0
+	VMOVUPS     128(CX)(SI*4), Z1
+	VMOVUPS     128(DX)(SI*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, 128(AX)(SI*4)
+	VMOVUPS     192(AX)(SI*4), Z0
+	VMOVUPS     192(CX)(SI*4), Z1
+	VMOVUPS     192(DX)(SI*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, 192(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         unrolled1
+
+single1:
+	LEAQ        16(SI), DI
+	CMPQ        DI, BX
+	JG          tail1
+	VMOVUPS     (AX)(SI*4), Z0
+	VMOVUPS     (CX)(SI*4), Z1
+	VMOVUPS     (DX)(SI*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         single1
+
+tail1:
+	MOVQ        BX, DI
+	SUBQ        SI, DI
+	JE          done1
+	MOVQ        $-1, BX
+	BZHIQ       DI, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX)(SI*4), K1, Z0
+	VMOVUPS.Z   (CX)(SI*4), K1, Z1
+	VMOVUPS.Z   (DX)(SI*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, K1, (AX)(SI*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·ScaleShift(SB), NOSPLIT, $0-32

@@ -105,6 +105,8 @@ type Identity struct {
 	Dim, Depth, Patch, Heads int
 	Hidden                   int // width of the MLP
 	Tokens                   int // of the position embedding, with the class token
+	Registers                int
+	LayerScale               bool
 }
 
 // Identify reads an architecture off names and shapes.
@@ -118,6 +120,10 @@ func Identify(entries []Entry) Identity {
 			id.Tokens = e.Shape[1]
 		case e.Name == "blocks.0.mlp.fc1.weight" && len(e.Shape) == 2: // (hidden, dim)
 			id.Hidden = e.Shape[0]
+		case e.Name == "register_tokens" && len(e.Shape) == 3: // (1, registers, dim)
+			id.Registers = e.Shape[1]
+		case e.Name == "blocks.0.ls1.gamma":
+			id.LayerScale = true
 		}
 		var block int
 		if n, _ := fmt.Sscanf(e.Name, "blocks.%d.", &block); n == 1 && block >= 0 && block < 1000 {
@@ -133,27 +139,33 @@ func Identify(entries []Entry) Identity {
 // Known says whether the shapes were those of a Vision Transformer.
 func (id Identity) Known() bool { return id.Dim > 0 && id.Depth > 0 && id.Patch > 0 }
 
-// Arch is the value of --arch: a name of the family, or "vit:dim=...".
+// Arch is the value of --arch: a name of the family, or "vit:dim=...", with what it has besides.
 func (id Identity) Arch() string {
+	name, options := "", []string{}
 	if id.Depth == 12 && id.Hidden == 4*id.Dim {
-		switch id.Dim {
-		case 192:
-			return "vit_tiny"
-		case 384:
-			return "vit_small"
-		case 768:
-			return "vit_base"
+		name = map[int]string{192: "vit_tiny", 384: "vit_small", 768: "vit_base"}[id.Dim]
+	}
+	if name == "" {
+		name = "vit"
+		heads := "?"
+		if id.Heads > 0 {
+			heads = fmt.Sprint(id.Heads)
+		}
+		options = append(options, fmt.Sprintf("dim=%d,depth=%d,heads=%s", id.Dim, id.Depth, heads))
+		if id.Dim > 0 && id.Hidden > 0 && id.Hidden != 4*id.Dim {
+			options = append(options, fmt.Sprintf("mlp_ratio=%g", float64(id.Hidden)/float64(id.Dim)))
 		}
 	}
-	heads := "?"
-	if id.Heads > 0 {
-		heads = fmt.Sprint(id.Heads)
+	if id.Registers > 0 {
+		options = append(options, fmt.Sprintf("registers=%d", id.Registers))
 	}
-	s := fmt.Sprintf("vit:dim=%d,depth=%d,heads=%s", id.Dim, id.Depth, heads)
-	if id.Dim > 0 && id.Hidden > 0 && id.Hidden != 4*id.Dim {
-		s += fmt.Sprintf(",mlp_ratio=%g", float64(id.Hidden)/float64(id.Dim))
+	if id.LayerScale {
+		options = append(options, "layer_scale=1e-05") // where training starts; what the factors are now, the file says
 	}
-	return s
+	if len(options) == 0 {
+		return name
+	}
+	return name + ":" + strings.Join(options, ",")
 }
 
 // String is "vit_small/16".
