@@ -19,7 +19,7 @@ var goldenOps = map[string]func(t *Tape, xs []*Var) *Var{
 	"linear_":            func(t *Tape, xs []*Var) *Var { return t.Linear(xs[0], xs[1], xs[2]) },
 	"l2_normalize_":      func(t *Tape, xs []*Var) *Var { return t.L2Normalize(xs[0], 1e-12) },
 	"patch_embed_":       func(t *Tape, xs []*Var) *Var { return t.Linear(t.Patchify(xs[0], xs[1].Value.Dim(-1)), xs[1], xs[2]) },
-	"weight_norm_linear": func(t *Tape, xs []*Var) *Var { return t.Linear(xs[0], t.WeightNorm(xs[2], xs[1]), nil) },
+	"weight_norm_linear": func(t *Tape, xs []*Var) *Var { return t.Prototypes(xs[0], xs[2], xs[1]) },
 }
 
 // TestGoldenOps runs every case but attention, whose inputs the file keeps apart and package tensor tests.

@@ -65,9 +65,9 @@ func operations() []operation {
 		{"L2Normalize", [][]int{{4, 19}},
 			func(t *Tape, xs []*Var) *Var { return t.L2Normalize(xs[0], 1e-12) },
 			func(xs [][]float64) []float64 { return refRows(xs[0], 19, refL2Normalize) }},
-		{"WeightNorm", [][]int{{6, 11}, {6, 1}},
-			func(t *Tape, xs []*Var) *Var { return t.WeightNorm(xs[0], xs[1]) },
-			func(xs [][]float64) []float64 { return refWeightNorm(xs[0], xs[1]) }},
+		{"Prototypes", [][]int{{3, 5}, {600, 5}, {600, 1}},
+			func(t *Tape, xs []*Var) *Var { return t.Prototypes(xs[0], xs[1], xs[2]) },
+			func(xs [][]float64) []float64 { return refLinear(xs[0], refWeightNorm(xs[1], xs[2]), nil, 5, 600) }},
 		{"Attention", [][]int{{2, 5, 3 * 2 * 4}},
 			func(t *Tape, xs []*Var) *Var { return t.Attention(xs[0], 2) },
 			func(xs [][]float64) []float64 { return refAttention(xs[0], 2, 5, 2, 4) }},
@@ -107,16 +107,17 @@ func operations() []operation {
 		{"ConcatRows", [][]int{{2, 3}, {1, 3}, {4, 3}},
 			func(t *Tape, xs []*Var) *Var { return t.ConcatRows(xs...) },
 			func(xs [][]float64) []float64 { return slices.Concat(xs...) }},
-		{"SoftCrossEntropy", [][]int{{4, 5}},
+		{"PrototypeCrossEntropy", [][]int{{4, 6}, {5, 6}, {5, 1}},
 			func(t *Tape, xs []*Var) *Var {
 				target := tensor.New(t.Arena().Device(), 2, 5)
 				for i, p := range targetProbs {
 					target.Data()[i] = float32(p)
 				}
-				return t.SoftCrossEntropy(xs[0], target, targetRows, 1/0.4, 0.25)
+				return t.PrototypeCrossEntropy(xs[0], xs[1], xs[2], target, targetRows, 1/0.4, 0.25)
 			},
 			func(xs [][]float64) []float64 {
-				return []float64{refSoftCrossEntropy(xs[0], targetProbs, targetRows, 5, 1/0.4, 0.25)}
+				logits := refLinear(xs[0], refWeightNorm(xs[1], xs[2]), nil, 6, 5)
+				return []float64{refSoftCrossEntropy(logits, targetProbs, targetRows, 5, 1/0.4, 0.25)}
 			}},
 	}
 }

@@ -138,7 +138,7 @@ func TestShapeErrors(t *testing.T) {
 		"Attention heads":    func(t *Tape) { t.Attention(v(2, 5, 9), 0) },
 		"Residual":           func(t *Tape) { t.Residual(v(2, 5), v(5, 2), nil) },
 		"Residual scale":     func(t *Tape) { t.Residual(v(2, 5), v(2, 5), make([]float32, 5)) },
-		"WeightNorm":         func(t *Tape) { t.WeightNorm(v(4, 5), v(5, 1)) },
+		"Prototypes":         func(t *Tape) { t.Prototypes(v(2, 5), v(4, 5), v(5, 1)) },
 		"Patchify":           func(t *Tape) { t.Patchify(v(3, 8, 8), 4) },
 		"Patchify patch":     func(t *Tape) { t.Patchify(v(1, 3, 8, 8), 0) },
 		"ConcatTokens":       func(t *Tape) { t.ConcatTokens(v(1, 1, 4), v(2, 3, 4), v(1, 3, 4)) },
@@ -155,9 +155,11 @@ func TestShapeErrors(t *testing.T) {
 		"SelectToken rank":   func(t *Tape) { t.SelectToken(v(2, 3), 0) },
 		"ConcatRows":         func(t *Tape) { t.ConcatRows(v(2, 3), v(2, 4)) },
 		"ConcatRows of none": func(t *Tape) { t.ConcatRows() },
-		"SoftCrossEntropy":   func(t *Tape) { t.SoftCrossEntropy(v(2, 3), tensor.New(dev, 2, 4), [][]int{{0}, {1}}, 1, 1) },
-		"Backward":           func(t *Tape) { t.Backward(t.GELU(v(2))) },
-		"BackwardFrom":       func(t *Tape) { t.BackwardFrom(t.GELU(v(2)), tensor.New(dev, 1, 2)) },
+		"PrototypeCrossEntropy": func(t *Tape) {
+			t.PrototypeCrossEntropy(v(2, 5), v(3, 5), v(3, 1), tensor.New(dev, 2, 4), [][]int{{0}, {1}}, 1, 1)
+		},
+		"Backward":     func(t *Tape) { t.Backward(t.GELU(v(2))) },
+		"BackwardFrom": func(t *Tape) { t.BackwardFrom(t.GELU(v(2)), tensor.New(dev, 1, 2)) },
 	}
 	for name, f := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -183,18 +185,19 @@ func TestThreads(t *testing.T) {
 		for _, threads := range []int{1, 2, 3} {
 			dev := tensor.NewCPU(table, threads)
 			x, w, b := NewParam(random(dev, 1, 70, 90)), NewParam(random(dev, 2, 110, 90)), NewParam(random(dev, 3, 110))
-			g, target := NewParam(random(dev, 4, 110, 1)), tensor.New(dev, 2, 110)
-			tensor.SoftmaxForward(target, random(dev, 5, 2, 110))
+			// So many prototypes that some spans of the sum over them have several blocks.
+			const outputs = 40 * 512
+			v, g, target := NewParam(random(dev, 6, outputs, 110)), NewParam(random(dev, 4, outputs, 1)), tensor.New(dev, 2, outputs)
+			tensor.SoftmaxForward(target, random(dev, 5, 2, outputs))
 			rows := make([][]int, 70)
 			for i := range rows {
 				rows[i] = []int{i % 2}
 			}
 			tape := poisonedTape(dev)
 			h := tape.LayerNorm(tape.GELU(tape.Linear(x, w, b)), b, b, 1e-6)
-			h = tape.Linear(tape.L2Normalize(h, 1e-12), tape.WeightNorm(NewParam(random(dev, 6, 110, 110)), g), nil)
-			loss := tape.SoftCrossEntropy(h, target, rows, 10, 1./70)
+			loss := tape.PrototypeCrossEntropy(tape.L2Normalize(h, 1e-12), v, g, target, rows, 10, 1./70)
 			tape.Backward(loss)
-			got := slices.Concat(loss.Value.Data(), x.Grad.Data(), w.Grad.Data(), b.Grad.Data(), g.Grad.Data())
+			got := slices.Concat(loss.Value.Data(), x.Grad.Data(), w.Grad.Data(), b.Grad.Data(), v.Grad.Data(), g.Grad.Data())
 			if want == nil {
 				want = got
 			}

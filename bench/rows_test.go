@@ -54,18 +54,19 @@ func BenchmarkLogSoftmaxForward(b *testing.B) {
 }
 
 func BenchmarkSoftCrossEntropyForward(b *testing.B) {
-	loss, lse := tensor.New(tensor.CPU(), 8), tensor.New(tensor.CPU(), 8)
-	rows := [][]int{{1}, {0}, {3}, {2}, {5}, {4}, {7}, {6}}
-	each(b, 2, 8, 65536, func(x []*tensor.Tensor) {
-		tensor.SoftCrossEntropyForward(loss, lse, x[0], x[1], rows, 10)
+	each(b, 2, 320, 256, func(x []*tensor.Tensor) {
+		k := x[0].Device().Kernels()
+		for r := range x[0].Rows() {
+			k.SoftCrossEntropyForward(row(x[0], r), row(x[1], r), 10, k.LogSumExp(row(x[0], r), 10))
+		}
 	})
 }
 
 func BenchmarkSoftCrossEntropyBackward(b *testing.B) {
-	lse := tensor.New(tensor.CPU(), 8)
-	rows := [][]int{{1}, {0}, {3}, {2}, {5}, {4}, {7}, {6}}
-	each(b, 3, 8, 65536, func(x []*tensor.Tensor) {
-		tensor.SoftCrossEntropyBackward(x[0], x[1], x[2], lse, rows, 10, 1, false)
+	each(b, 3, 320, 256, func(x []*tensor.Tensor) {
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().SoftCrossEntropyBackward(row(x[0], r), row(x[1], r), row(x[2], r), 10, 11, 1, 1)
+		}
 	})
 }
 
@@ -75,14 +76,17 @@ func BenchmarkL2NormalizeForward(b *testing.B) {
 
 func BenchmarkWeightNormForward(b *testing.B) {
 	each(b, 2, 4096, 256, func(x []*tensor.Tensor) {
-		tensor.WeightNormForward(x[0], rowVectors(x[0]).mean, x[1], rowVectors(x[0]).rstd)
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().WeightNormForward(row(x[0], r), row(x[1], r), 1)
+		}
 	})
 }
 
 func BenchmarkWeightNormBackward(b *testing.B) {
 	each(b, 3, 4096, 256, func(x []*tensor.Tensor) {
-		s := rowVectors(x[0])
-		tensor.WeightNormBackward(x[0], s.dg, x[1], x[2], s.rstd, s.mean)
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().WeightNormBackward(row(x[0], r), row(x[1], r), row(x[2], r), 1, 1)
+		}
 	})
 }
 
@@ -128,8 +132,14 @@ func each(b *testing.B, tensors, rows, cols int, f func(x []*tensor.Tensor)) {
 	}
 }
 
+// row is one row of x.
+func row(x *tensor.Tensor, r int) []float32 {
+	n := x.Cols()
+	return x.Data()[r*n : (r+1)*n]
+}
+
 // vectors are what row-wise operations keep for every row or column.
-type vectors struct{ mean, rstd, dg, w, b, dw, db *tensor.Tensor }
+type vectors struct{ mean, rstd, w, b, dw, db *tensor.Tensor }
 
 // rowVectors are those of a tensor, made once.
 func rowVectors(x *tensor.Tensor) vectors {
@@ -137,7 +147,7 @@ func rowVectors(x *tensor.Tensor) vectors {
 		return v
 	}
 	row, col := func() *tensor.Tensor { return tensor.New(x.Device(), x.Rows()) }, func() *tensor.Tensor { return tensor.New(x.Device(), x.Cols()) }
-	v := vectors{row(), row(), row(), col(), col(), col(), col()}
+	v := vectors{row(), row(), col(), col(), col(), col()}
 	for _, t := range []*tensor.Tensor{v.mean, v.rstd, v.w} {
 		tensor.Fill(t, 1)
 	}

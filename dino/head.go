@@ -121,18 +121,34 @@ func (h *Head) whole() []nn.Param {
 
 // Forward maps features x (R, D) to logits (R, K).
 func (h *Head) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
+	z := h.Bottleneck(t, x)
+	logits := t.Prototypes(z, h.v, h.g)
+	t.Done(z)
+	return logits
+}
+
+// Bottleneck maps features (R, D) to the vectors of length 1 that the last layer compares with its prototypes: (R, bottleneck).
+func (h *Head) Bottleneck(t *autograd.Tape, features *autograd.Var) *autograd.Var {
+	x := features
+	// then goes on with y, which was made of x: nobody needs x any more, but for the features, which are the caller's.
+	then := func(y *autograd.Var) {
+		if x != features {
+			t.Done(x)
+		}
+		x = y
+	}
 	for i, l := range h.layers {
-		x = t.Linear(x, l.weight, l.bias)
+		then(t.Linear(x, l.weight, l.bias))
 		if i == len(h.layers)-1 {
 			break
 		}
 		if l.norm != nil {
-			x = t.BatchNorm(x, l.norm.weight, l.norm.bias, l.norm.mean, l.norm.vari, batchNormEps, batchNormMomentum)
+			then(t.BatchNorm(x, l.norm.weight, l.norm.bias, l.norm.mean, l.norm.vari, batchNormEps, batchNormMomentum))
 		}
-		x = t.GELU(x)
+		then(t.GELU(x))
 	}
-	x = t.L2Normalize(x, 1e-12)
-	return t.Linear(x, t.WeightNorm(h.v, h.g), nil)
+	then(t.L2Normalize(x, 1e-12))
+	return x
 }
 
 // PyTorch's defaults of BatchNorm1d.

@@ -90,11 +90,12 @@ func pairs(batch, views int) [][]int {
 	return rows
 }
 
-// Forward is the loss of the student's logits (V·B, K) against target, times share: the part that this batch has in its step.
-func (l *Loss) Forward(t *autograd.Tape, student *autograd.Var, target *tensor.Tensor, share float64) *autograd.Var {
+// Forward is the loss of the student's bottleneck vectors (V·B, D), whose logits its head's last layer would make, against target, times
+// share: the part that this batch has in its step.
+func (l *Loss) Forward(t *autograd.Tape, bottleneck *autograd.Var, head *Head, target *tensor.Tensor, share float64) *autograd.Var {
 	batch := target.Rows() / globalViews
 	count := globalViews * (l.views - 1) * batch // pairs × images
-	return t.SoftCrossEntropy(student, target, l.rows, 1/studentTemp, float32(share/float64(count)))
+	return t.PrototypeCrossEntropy(bottleneck, head.v, head.g, target, l.rows, 1/studentTemp, float32(share/float64(count)))
 }
 
 // UpdateCenter moves the centre towards the mean of the teacher's logits since the last update: c = 0.9·c + 0.1·mean.

@@ -28,10 +28,26 @@ func NewNetwork(dev *tensor.Device, v nn.ViTConfig, h HeadConfig, seed uint64) *
 // Params are all parameters, frozen ones too: backbone.cls_token, …, head.last_layer.weight_v.
 func (n *Network) Params() []nn.Param { return n.params }
 
-// Forward maps images to logits (R, K). Each of views is a tensor (rows, 3, H, W) of images of one size; those that follow each other
-// with the same size share one pass of the backbone, and all share one pass of the head. Rows of the result are in the order of the
-// views' rows. drop is nil for the teacher.
+// Forward maps images to logits (R, K): the teacher's way. See Bottleneck for views and drop.
 func (n *Network) Forward(t *autograd.Tape, views []*autograd.Var, drop *nn.DropPath) *autograd.Var {
+	x := n.features(t, views, drop)
+	logits := n.Head.Forward(t, x)
+	t.Done(x)
+	return logits
+}
+
+// Bottleneck maps images to what the last layer gets, (R, bottleneck): the student's way, whose logits the loss makes block by block. Each
+// of views is a tensor (rows, 3, H, W) of images of one size; those that follow each other with the same size share one pass of the backbone,
+// and all share one pass of the head. Rows of the result are in the order of the views' rows. drop is nil for the teacher.
+func (n *Network) Bottleneck(t *autograd.Tape, views []*autograd.Var, drop *nn.DropPath) *autograd.Var {
+	x := n.features(t, views, drop)
+	z := n.Head.Bottleneck(t, x)
+	t.Done(x)
+	return z
+}
+
+// features are the backbone's, (R, D).
+func (n *Network) features(t *autograd.Tape, views []*autograd.Var, drop *nn.DropPath) *autograd.Var {
 	var features []*autograd.Var
 	for i := 0; i < len(views); {
 		j := i + 1
@@ -50,11 +66,12 @@ func (n *Network) Forward(t *autograd.Tape, views []*autograd.Var, drop *nn.Drop
 		features = append(features, n.Backbone.Forward(t, x, d)) // (rows, D)
 		i = j
 	}
-	x := features[0]
-	if len(features) > 1 {
-		x = t.ConcatRows(features...)
+	if len(features) == 1 {
+		return features[0]
 	}
-	return n.Head.Forward(t, x)
+	x := t.ConcatRows(features...)
+	t.Done(features...)
+	return x
 }
 
 func sameSize(a, b *autograd.Var) bool {

@@ -19,7 +19,7 @@ func (e *NonFiniteError) Error() string {
 }
 
 // blame finds where a loss that is not finite came from: the first bad tensor in the order of the step.
-func (t *Trainer) blame(b *Batch, target *tensor.Tensor, logits *autograd.Var) string {
+func (t *Trainer) blame(b *Batch, target *tensor.Tensor, bottleneck *autograd.Var) string {
 	for i, v := range t.views(b) {
 		if !allFinite(v.Value) {
 			return []string{"the batch's global crops", "the batch's local crops"}[i]
@@ -42,10 +42,10 @@ func (t *Trainer) blame(b *Batch, target *tensor.Tensor, logits *autograd.Var) s
 	if !allFinite(target) {
 		return t.blameBlock(t.Teacher, "teacher", t.views(b)[:1])
 	}
-	if !allFinite(logits.Value) {
+	if !allFinite(bottleneck.Value) {
 		return t.blameBlock(t.Student, "student", t.views(b))
 	}
-	return "the loss"
+	return "the student's logits" // all that is left between them and the loss
 }
 
 // blameBlock names the first block whose output is not finite. It runs the backbone again, in memory of its own, without dropped paths.

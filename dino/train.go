@@ -92,11 +92,11 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 	nn.ZeroGrad(t.trained)
 	for i, b := range batches {
 		target := t.teach(b, s.TeacherTemp)
-		logits := t.Student.Forward(t.tape, t.views(b), t.dropPath(i))
-		loss := t.Loss.Forward(t.tape, logits, target, 1/float64(len(batches)))
+		bottleneck := t.Student.Bottleneck(t.tape, t.views(b), t.dropPath(i))
+		loss := t.Loss.Forward(t.tape, bottleneck, t.Student.Head, target, 1/float64(len(batches)))
 		s.Loss += float64(loss.Value.Data()[0])
 		if !finite(s.Loss) {
-			return t.skip(s, t.blame(b, target, logits))
+			return t.skip(s, t.blame(b, target, bottleneck))
 		}
 		t.tape.Backward(loss)
 		t.tape.Reset()

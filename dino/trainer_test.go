@@ -246,6 +246,22 @@ func TestStepReusesMemory(t *testing.T) {
 	}
 }
 
+// The logits of a step's views with every prototype, and the prototypes' normalised weights, would be its largest tensors: neither may exist.
+func TestStepStreamsPrototypes(t *testing.T) {
+	c := tinyConfig()
+	c.OutDim, c.HeadBottleneckDim, c.LocalCropsNumber = 1<<15, 64, 6
+	tr := newTrainer(t, c, 800)
+	for step := range 2 {
+		if _, err := tr.Step(randomBatch(c, 8, uint64(step))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logits, weights := int64(c.Views()*8*c.OutDim*4), int64(c.OutDim*c.HeadBottleneckDim*4)
+	if got, limit := tr.arena.MaxBytes(), min(logits, weights); got >= limit {
+		t.Errorf("a step holds %d bytes at once: as much as the views' logits, %d, or the prototypes, %d", got, logits, weights)
+	}
+}
+
 func TestLossOracles(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Best(), 2)
 	// A uniform teacher and student: ln K (spec: 1024 → 6.9315 … 65536 → 11.0904).
@@ -253,7 +269,8 @@ func TestLossOracles(t *testing.T) {
 		l := NewLoss(dev, k, 3)
 		tape := autograd.NewTape(tensor.NewArena(dev))
 		target := l.Target(tensor.New(dev, 2, k), 0.04)
-		loss := l.Forward(tape, autograd.NewInput(tensor.New(dev, 3, k)), target, 1).Value.Data()[0]
+		z := autograd.NewInput(tensor.New(dev, 3, 4)) // of zeros, whose logits are 0
+		loss := l.Forward(tape, z, NewHead(dev, HeadConfig{InDim: 4, BottleneckDim: 4, OutDim: k, Layers: 1}, 1), target, 1).Value.Data()[0]
 		if d := math.Abs(float64(loss) - want); !(d < 1e-4) {
 			t.Errorf("K %d: loss %g of uniform outputs, want %g", k, loss, want)
 		}
@@ -263,20 +280,20 @@ func TestLossOracles(t *testing.T) {
 	}
 	// At the start logits are about N(0, 1/256) and teacher and student agree: ln K + 0.195 − 0.0039/(0.1·0.04).
 	const k, batch, views = 65536, 2, 3
+	head := NewHead(dev, HeadConfig{InDim: 256, BottleneckDim: 256, OutDim: k, Layers: 1}, 1)
+	tape := autograd.NewTape(tensor.NewArena(dev))
+	x := tensor.New(dev, views*batch, 256)
 	r := rand.New(rand.NewPCG(1, 2))
-	teacher, student := tensor.New(dev, 2*batch, k), tensor.New(dev, views*batch, k)
-	for i := range batch * k {
-		x := float32(r.NormFloat64() / 16)
+	for i := range batch * 256 {
+		f := float32(r.NormFloat64())
 		for v := range views {
-			student.Data()[v*batch*k+i] = x
-			if v < 2 {
-				teacher.Data()[v*batch*k+i] = x
-			}
+			x.Data()[v*batch*256+i] = f
 		}
 	}
+	student := head.Bottleneck(tape, autograd.NewInput(x))
+	teacher := tape.Prototypes(student, head.v, head.g).Value.Slice(0, 2*batch)
 	l := NewLoss(dev, k, views)
-	tape := autograd.NewTape(tensor.NewArena(dev))
-	loss := float64(l.Forward(tape, autograd.NewInput(student), l.Target(teacher, 0.04), 1).Value.Data()[0])
+	loss := float64(l.Forward(tape, student, head, l.Target(teacher, 0.04), 1).Value.Data()[0])
 	if want := math.Log(k) + 0.195 - 0.0039/(0.1*0.04); !(math.Abs(loss-want) < 0.03) {
 		t.Errorf("loss %g at the start, want about %g", loss, want)
 	}

@@ -41,13 +41,10 @@ var goldenRows = []struct {
 	}},
 	{"weight_norm_linear", func(y, dy *Tensor, xs, dxs []*Tensor) {
 		x, g, v := xs[0], xs[1], xs[2]
-		w, dw, norm := New(y.dev, v.shape...), New(y.dev, v.shape...), New(y.dev, v.Rows())
-		WeightNormForward(w, norm, v, g)
-		LinearForward(y, x, w, nil)
-		LinearBackward(dxs[0], dw, nil, dy, x, w, false)
+		PrototypesForward(y, x, v, g)
 		Fill(dxs[1], 0)
 		Fill(dxs[2], 0)
-		WeightNormBackward(dxs[2], dxs[1], dw, v, g, norm)
+		PrototypesBackward(dxs[0], dxs[2], dxs[1], dy, x, v, g, false)
 	}},
 }
 

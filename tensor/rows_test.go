@@ -39,14 +39,14 @@ var rowsCases = []rowsCase{
 	{"ScaleRows", func(m *rowsMaker, add bool) {
 		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), []float32{1, 0, 1 / 0.9, -2}, add)
 	}},
-	{"SoftCrossEntropy", func(m *rowsMaker, add bool) {
-		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
-		z, target, loss, lse := m.in(5, 30011), m.in(2, 30011), m.grad(5), m.grad(5)
-		SoftCrossEntropyForward(loss, lse, z, target, rows, 10)
-		SoftCrossEntropyBackward(m.out(5, 30011), z, target, lse, rows, 10, 0.3, add)
+	{"Prototypes", func(m *rowsMaker, add bool) {
+		PrototypesBackward(m.out(5, 40), m.grad(30011, 40), m.grad(30011, 1), m.in(5, 30011), m.in(5, 40), m.in(30011, 40), m.in(30011, 1), add)
 	}},
-	{"WeightNorm", func(m *rowsMaker, add bool) {
-		WeightNormBackward(m.grad(rowsR, rowsC), m.grad(rowsR, 1), m.in(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, 1), m.in(rowsR))
+	{"PrototypeCrossEntropy", func(m *rowsMaker, add bool) {
+		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
+		z, v, g, target, loss, lse, sum := m.in(5, 40), m.in(30011, 40), m.in(30011, 1), m.in(2, 30011), m.grad(5), m.grad(5), m.grad(2)
+		PrototypeCrossEntropyForward(loss, lse, sum, z, v, g, target, rows, 10)
+		PrototypeCrossEntropyBackward(m.out(5, 40), m.grad(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, rows, 10, 0.3, add)
 	}},
 	{"AdamW", func(m *rowsMaker, add bool) {
 		c := kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7, Momentum: 0.9}
@@ -291,11 +291,14 @@ func TestRowsUnwanted(t *testing.T) {
 	LayerNormBackward(dx2, nil, nil, dy, x, w, mean, rstd, false)
 	LayerNormBackward(nil, dw2, nil, dy, x, w, mean, rstd, false)
 	LayerNormBackward(nil, nil, db2, dy, x, w, mean, rstd, false)
-	dv, dg, dv2, dg2 := New(dev, 9, 65), New(dev, 9), New(dev, 9, 65), New(dev, 9)
-	WeightNormBackward(dv, dg, dy, x, mean, rstd)
-	WeightNormBackward(dv2, nil, dy, x, mean, rstd)
-	WeightNormBackward(nil, dg2, dy, x, mean, rstd)
-	for k, pair := range [][2]*Tensor{{dx, dx2}, {dw, dw2}, {db, db2}, {dv, dv2}, {dg, dg2}} {
+	z, v, g, dlogits := m.in(9, 65), m.in(700, 65), m.in(700), m.in(9, 700)
+	dz, dv, dg := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
+	PrototypesBackward(dz, dv, dg, dlogits, z, v, g, false)
+	dz2, dv2, dg2 := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
+	PrototypesBackward(dz2, nil, nil, dlogits, z, v, g, false)
+	PrototypesBackward(nil, dv2, nil, dlogits, z, v, g, false)
+	PrototypesBackward(nil, nil, dg2, dlogits, z, v, g, false)
+	for k, pair := range [][2]*Tensor{{dx, dx2}, {dw, dw2}, {db, db2}, {dz, dz2}, {dv, dv2}, {dg, dg2}} {
 		for i, v := range pair[0].data {
 			if v != pair[1].data[i] {
 				t.Fatalf("gradient %d, element %d: %g with all wanted, %g alone", k, i, v, pair[1].data[i])
@@ -309,24 +312,29 @@ func TestRowsShapeErrors(t *testing.T) {
 	dev := NewCPU(kernels.Reference(), 1)
 	a, b, row := New(dev, 3, 4), New(dev, 4, 3), New(dev, 4)
 	for name, f := range map[string]func(){
-		"GELUForward":              func() { GELUForward(a, b) },
-		"GELUBackward":             func() { GELUBackward(a, b, a, false) },
-		"SoftmaxForward":           func() { SoftmaxForward(a, b) },
-		"CenteredSoftmaxForward":   func() { CenteredSoftmaxForward(b, b, row, 1) },
-		"LogSoftmaxBackward":       func() { LogSoftmaxBackward(a, a, b, true) },
-		"LayerNormForward":         func() { LayerNormForward(b, nil, nil, b, row, row, 1e-6) },
-		"LayerNormBackward":        func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
-		"L2NormalizeForward":       func() { L2NormalizeForward(a, row, a, 1e-12) },
-		"WeightNormForward":        func() { WeightNormForward(a, nil, a, row) },
-		"AddForward":               func() { AddForward(a, a, b) },
-		"Residual":                 func() { Residual(a, a, a, []float32{1, 1}) },
-		"ScaleRows":                func() { ScaleRows(a, a, []float32{1, 1}, true) },
-		"SoftCrossEntropyForward":  func() { SoftCrossEntropyForward(row, row, b, b, [][]int{{0}, {0}, {0}, {4}}, 1) },
-		"SoftCrossEntropyBackward": func() { SoftCrossEntropyBackward(a, b, b, row, make([][]int, 4), 1, 1, true) },
-		"AdamW":                    func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
-		"EMA":                      func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, 0.5) },
-		"Dot":                      func() { Dot(a, row) },
-		"SumRows":                  func() { SumRows(row, b) },
+		"GELUForward":            func() { GELUForward(a, b) },
+		"GELUBackward":           func() { GELUBackward(a, b, a, false) },
+		"SoftmaxForward":         func() { SoftmaxForward(a, b) },
+		"CenteredSoftmaxForward": func() { CenteredSoftmaxForward(b, b, row, 1) },
+		"LogSoftmaxBackward":     func() { LogSoftmaxBackward(a, a, b, true) },
+		"LayerNormForward":       func() { LayerNormForward(b, nil, nil, b, row, row, 1e-6) },
+		"LayerNormBackward":      func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
+		"L2NormalizeForward":     func() { L2NormalizeForward(a, row, a, 1e-12) },
+		"PrototypesForward":      func() { PrototypesForward(a, a, b, row) },
+		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true) },
+		"AddForward":             func() { AddForward(a, a, b) },
+		"Residual":               func() { Residual(a, a, a, []float32{1, 1}) },
+		"ScaleRows":              func() { ScaleRows(a, a, []float32{1, 1}, true) },
+		"PrototypeCrossEntropyForward": func() {
+			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, [][]int{{0}, {0}, {0}, {4}}, 1)
+		},
+		"PrototypeCrossEntropyBackward": func() {
+			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, make([][]int, 4), 1, 1, true)
+		},
+		"AdamW":   func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
+		"EMA":     func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, 0.5) },
+		"Dot":     func() { Dot(a, row) },
+		"SumRows": func() { SumRows(row, b) },
 	} {
 		func() {
 			defer func() {

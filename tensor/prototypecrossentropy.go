@@ -1,0 +1,96 @@
+package tensor
+
+import "math"
+
+// PrototypeCrossEntropyForward computes the cross-entropy with soft targets of the logits of prototypes (see PrototypesForward), which it
+// forgets block by block,
+//
+//	loss[r] = −Σ_{i ∈ rows[r]} Σ_k target[i,k]·logsoftmax(scale·z[r]·wᵀ)[k],
+//
+// for scale > 0 (the inverse of a temperature). target (T, K), loss (R). rows[r] lists the rows of target that row r is compared with; it may
+// be empty. Kept for the backward: lse (R), the logarithm of Σ_k exp(scale·logits[r]), and targetSum (T), Σ_k target[i].
+func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor, rows [][]int, scale float32) {
+	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyForward", z, v, g, target, targetSum, lse, rows)
+	check(loss.Len() == p.rows, "PrototypeCrossEntropyForward", "loss (R)", loss)
+	k := p.dev.kernels
+	p.dev.runRows(target.Rows(), p.count, func(from, to int) {
+		for i := from; i < to; i++ {
+			targetSum.data[i] = k.Sum(target.data[i*p.count : (i+1)*p.count])
+		}
+	})
+	// Of every block: the logarithm of its part of the sum, and −Σ target·scale·logits.
+	parts := p.dev.scratch(2 * p.blocks * p.rows)
+	logSums, products := parts[:p.blocks*p.rows], parts[p.blocks*p.rows:]
+	p.run(p.blocks, func(block int, s *prototypeScratch) {
+		from, n := p.bounds(block)
+		p.normalise(s, from, n)
+		p.multiply(p.logits(s.logits, n, s, n), s)
+		for r, targets := range rows {
+			x := s.logits[r*n : (r+1)*n]
+			logSums[block*p.rows+r] = k.LogSumExp(x, scale)
+			var sum float32
+			for _, i := range targets {
+				sum += k.SoftCrossEntropyForward(x, target.data[i*p.count+from:][:n], scale, 0)
+			}
+			products[block*p.rows+r] = sum
+		}
+	})
+	p.dev.runRows(p.rows, p.blocks, func(from, to int) {
+		for r := from; r < to; r++ {
+			// The largest part is taken out first, so that exp cannot overflow.
+			shift := float32(math.Inf(-1))
+			for b := range p.blocks {
+				shift = max(shift, logSums[b*p.rows+r])
+			}
+			var sum, l float64
+			for b := range p.blocks {
+				sum += math.Exp(float64(logSums[b*p.rows+r] - shift))
+				l += float64(products[b*p.rows+r])
+			}
+			logSum := float64(shift) + math.Log(sum)
+			for _, i := range rows[r] {
+				l += float64(targetSum.data[i]) * logSum
+			}
+			lse.data[r], loss.data[r] = float32(logSum), float32(l)
+		}
+	})
+	p.dev.release(parts)
+}
+
+// PrototypeCrossEntropyBackward computes the gradients of weight·Σ loss[r], making the logits again block by block. dz is overwritten, or
+// added to if add; dv and dg are added to. Each may be nil: not wanted. The target has no gradient.
+func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, rows [][]int, scale, weight float32, add bool) {
+	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, rows)
+	k, w := p.dev.kernels, weight*scale
+	p.undo("PrototypeCrossEntropyBackward", dz, dv, dg, add, func(s *prototypeScratch, from, n int) {
+		p.multiply(p.logits(s.logits, n, s, n), s)
+		clear(s.dlogits[:p.rows*n])
+		for r, targets := range rows {
+			x, dx := s.logits[r*n:(r+1)*n], s.dlogits[r*n:(r+1)*n]
+			var sum float32
+			for _, i := range targets {
+				sum += targetSum.data[i]
+			}
+			for j, i := range targets {
+				t := target.data[i*p.count+from:][:n]
+				if j == 0 {
+					k.SoftCrossEntropyBackward(dx, x, t, scale, lse.data[r], sum, w)
+				} else {
+					k.AddScaled(dx, t, -w)
+				}
+			}
+		}
+	})
+}
+
+func checkPrototypeCrossEntropy(op string, z, v, g, target, targetSum, lse *Tensor, rows [][]int) *prototypes {
+	p := checkPrototypes(op, z, v, g)
+	ok := target.Cols() == p.count && targetSum.Len() == target.Rows() && lse.Len() == p.rows && len(rows) == p.rows
+	for _, list := range rows {
+		for _, i := range list {
+			ok = ok && i >= 0 && i < target.Rows()
+		}
+	}
+	check(ok, op, "z (R,D), v (K,D), g (K,1), target (T,K), targetSum (T), lse (R), R lists of rows below T", z, v, g, target, targetSum, lse)
+	return p
+}
