@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/kernels"
@@ -14,17 +13,11 @@ import (
 func BenchmarkGemm(b *testing.B) {
 	for _, table := range kernels.Tables() {
 		for _, threads := range measure.Threads() {
-			dev := tensor.NewCPU(table, threads)
-			for _, s := range measure.Products {
-				for _, f := range measure.Forms {
-					w := measure.Product(dev, f, s)
-					b.Run(fmt.Sprintf("%s/threads=%d/%s", table.Name, threads, w.Name), func(b *testing.B) {
-						best := time.Duration(1<<63 - 1)
-						for b.Loop() {
-							best = min(best, w.Time())
-						}
-						reportRate(b, dev, w, best)
-					})
+			for _, dev := range precisions(tensor.NewCPU(table, threads)) {
+				for _, s := range measure.Products {
+					for _, f := range measure.Forms {
+						bestOf(b, fmt.Sprintf("%s/threads=%d/%s", table.Name, threads, dev.Precision()), dev, measure.Product(dev, f, s))
+					}
 				}
 			}
 		}

@@ -14,9 +14,10 @@ func BenchmarkStep(b *testing.B) {
 	for _, table := range kernels.Tables()[1:] {
 		for _, s := range measure.Steps {
 			for _, threads := range measure.Threads() {
-				dev := tensor.NewCPU(table, threads)
-				medianOf(b, fmt.Sprintf("%s/%s/threads=%d", table.Name, s.Name, threads), dev,
-					func() (measure.Work, error) { return measure.Step(dev, s) }, s.ModelFLOPs())
+				for _, dev := range precisions(tensor.NewCPU(table, threads)) {
+					medianOf(b, fmt.Sprintf("%s/%s/threads=%d/%s", table.Name, s.Name, threads, dev.Precision()), dev,
+						func() (measure.Work, error) { return measure.Step(dev, s) }, s.ModelFLOPs())
+				}
 			}
 		}
 	}
@@ -27,10 +28,20 @@ func BenchmarkEmbed(b *testing.B) {
 	for _, table := range kernels.Tables()[1:] {
 		for _, s := range measure.Embeds {
 			for _, threads := range measure.Threads() {
-				dev := tensor.NewCPU(table, threads)
-				medianOf(b, fmt.Sprintf("%s/%s/threads=%d", table.Name, s.Name, threads), dev,
-					func() (measure.Work, error) { return measure.Embed(dev, s) }, s.ModelFLOPs())
+				for _, dev := range precisions(tensor.NewCPU(table, threads)) {
+					medianOf(b, fmt.Sprintf("%s/%s/threads=%d/%s", table.Name, s.Name, threads, dev.Precision()), dev,
+						func() (measure.Work, error) { return measure.Embed(dev, s) }, s.ModelFLOPs())
+				}
 			}
 		}
 	}
+}
+
+// precisions are the device in those precisions that its kernels have.
+func precisions(dev *tensor.Device) []*tensor.Device {
+	devices := []*tensor.Device{dev}
+	if bf16, err := dev.WithPrecision(tensor.BF16); err == nil {
+		devices = append(devices, bf16)
+	}
+	return devices
 }

@@ -154,10 +154,18 @@ func readHead(f *weights.File) (*Checkpoint, error) {
 	if c.Format != checkpointFormat {
 		return nil, fmt.Errorf("%s is of format %d, this program goes on from format %d", f.Path, c.Format, checkpointFormat)
 	}
-	if err := json.Unmarshal([]byte(f.Metadata["args"]), &c.Config); err != nil {
+	var err error
+	if c.Config, err = savedConfig(f.Metadata["args"]); err != nil {
 		return nil, fmt.Errorf("%s: its configuration does not read: %w", f.Path, err)
 	}
 	return c, nil
+}
+
+// savedConfig reads a checkpoint's configuration. One from before there was a choice of precision does not name it.
+func savedConfig(text string) (Config, error) {
+	c := Config{Precision: tensor.Float32.String()}
+	err := json.Unmarshal([]byte(text), &c)
+	return c, err
 }
 
 // LoadTrainer is the trainer that wrote the checkpoint at path, as it was.

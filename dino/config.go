@@ -9,6 +9,7 @@ import (
 
 	"github.com/godino-ml/godino/dino/augment"
 	"github.com/godino-ml/godino/nn"
+	"github.com/godino-ml/godino/tensor"
 )
 
 // Config is every setting of a training run. Its JSON names are the reference's flag names where the reference has the flag. Start from
@@ -57,6 +58,7 @@ type Config struct {
 	Solarize         float64    `json:"solarize"`     // probability of the second large crop's
 
 	// The run.
+	Precision   string  `json:"precision"` // of the layers' products: float32, or bf16 on CPUs that have it
 	Seed        uint64  `json:"seed"`
 	SaveCkpFreq int     `json:"saveckp_freq"` // epochs between checkpoints that are kept
 	KNNFreq     int     `json:"knn_freq"`     // epochs between k-NN evaluations; 0 is never
@@ -77,7 +79,7 @@ func Reference() Config {
 		GlobalCropsSize: 224, GlobalCropsScale: [2]float64{0.4, 1},
 		LocalCropsNumber: 8, LocalCropsSize: 96, LocalCropsScale: [2]float64{0.05, 0.4},
 		Blur: true, ColorJitter: 0.8, Grayscale: 0.2, Solarize: 0.2,
-		Seed: 0, SaveCkpFreq: 20, KNNFreq: 1, MaxBad: 0.01,
+		Precision: tensor.Float32.String(), Seed: 0, SaveCkpFreq: 20, KNNFreq: 1, MaxBad: 0.01,
 	}
 }
 
@@ -189,6 +191,9 @@ func (c *Config) Validate() error {
 	number("color_jitter", c.ColorJitter, 0, 1)
 	number("grayscale", c.Grayscale, 0, 1)
 	number("solarize", c.Solarize, 0, 1)
+	if _, err := tensor.ParsePrecision(c.Precision); err != nil {
+		all = append(all, err)
+	}
 	check(c.SaveCkpFreq >= 0, "saveckp_freq is %d: it must not be negative (0 keeps the latest checkpoint alone)", c.SaveCkpFreq)
 	check(c.KNNFreq >= 0, "knn_freq is %d: it must not be negative (0 is never)", c.KNNFreq)
 	number("max_bad", c.MaxBad, 0, 1)

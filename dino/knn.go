@@ -74,7 +74,7 @@ func (k *knnEvaluation) evaluate(ctx context.Context, r *Run) (*KNNStats, error)
 		p.Pixels = &pixels.Top1
 	}
 	s, err := k.score(r, func(ds *dataset.Dataset) (*FeatureSet, error) {
-		return Features(ctx, r.o.Device, r.Trainer.Teacher.Backbone, ds, r.o.Config.EvalTransform(), o)
+		return Features(ctx, r.Trainer.dev, r.Trainer.Teacher.Backbone, ds, r.o.Config.EvalTransform(), o)
 	})
 	if err != nil {
 		return nil, err

@@ -108,6 +108,15 @@ func trainUntil(t *testing.T, o Options, steps int) {
 	}
 }
 
+// bf16Table is the best table, with bf16 of plain Go if the CPU has none.
+func bf16Table() *kernels.Table {
+	table := *kernels.Best()
+	if table.GemmBF16 == nil {
+		table.GemmBF16 = kernels.ReferenceGemmBF16()
+	}
+	return &table
+}
+
 func checkpointBytes(t *testing.T, o Options) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(o.OutputDir, CheckpointName))
@@ -123,12 +132,15 @@ func TestSameBits(t *testing.T) {
 	ds := pictures(t, t.TempDir(), 17) // 34 images: the last two of an epoch are dropped
 	base := tinyOptions(t, ds)
 	base.Config.KNNFreq, base.Val = 1, ds
-	for _, accum := range []int{1, 3} {
-		t.Run(fmt.Sprintf("accum%d", accum), func(t *testing.T) {
+	for _, c := range []struct {
+		accum     int
+		precision tensor.Precision
+	}{{1, tensor.Float32}, {3, tensor.Float32}, {1, tensor.BF16}} {
+		t.Run(fmt.Sprintf("accum%d/%s", c.accum, c.precision), func(t *testing.T) {
 			variant := func(threads, workers int) Options {
 				o := base
-				o.OutputDir, o.Device, o.Workers = filepath.Join(t.TempDir(), "run"), tensor.NewCPU(kernels.Best(), threads), workers
-				o.Config.Accum, o.Config.BatchSize = accum, 8/accum
+				o.OutputDir, o.Device, o.Workers = filepath.Join(t.TempDir(), "run"), tensor.NewCPU(bf16Table(), threads), workers
+				o.Config.Accum, o.Config.BatchSize, o.Config.Precision = c.accum, 8/c.accum, c.precision.String()
 				return o
 			}
 			o := variant(1, 1)
@@ -147,7 +159,7 @@ func TestSameBits(t *testing.T) {
 
 			o = variant(2, 3)
 			trainUntil(t, o, 2)
-			o.Resume, o.Workers, o.Device = ResumeLatest, 1, tensor.NewCPU(kernels.Best(), 1)
+			o.Resume, o.Workers, o.Device = ResumeLatest, 1, tensor.NewCPU(bf16Table(), 1)
 			trainUntil(t, o, 4) // the end of the first epoch
 			trainUntil(t, o, 5)
 			var first Start
@@ -272,10 +284,10 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	}
 	o.Resume = ResumeLatest
 	other := o
-	other.Config.LR, other.Config.LocalCropsNumber = 0.5, 1
+	other.Config.LR, other.Config.LocalCropsNumber, other.Config.Precision = 0.5, 1, "bf16"
 	var refused *ResumeError
-	if _, err := Open(other); !errors.As(err, &refused) || len(refused.Differences) != 2 ||
-		!strings.Contains(err.Error(), "lr: 0.02, now 0.5") || !strings.Contains(err.Error(), "local_crops_number: 2, now 1") {
+	if _, err := Open(other); !errors.As(err, &refused) || len(refused.Differences) != 3 ||
+		!strings.Contains(err.Error(), "lr: 0.02, now 0.5") || !strings.Contains(err.Error(), `precision: "float32", now "bf16"`) || !strings.Contains(err.Error(), "local_crops_number: 2, now 1") {
 		t.Errorf("other settings: %v", err)
 	}
 	writePicture(t, filepath.Join(dir, "lines", "new.png"), 0, 99)
@@ -291,6 +303,22 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	o.Config.SaveCkpFreq, o.Config.MaxBad = 7, 0.5 // what does not touch the weights may change
 	if err := train(t, context.Background(), o, Events{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A checkpoint from before a setting existed goes on with what was done then.
+func TestSavedConfigOfOlderVersion(t *testing.T) {
+	c := Reference()
+	text, err := json.Marshal(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := bytes.Replace(text, []byte(`"precision":"float32",`), nil, 1)
+	if len(old) == len(text) {
+		t.Fatalf("no precision in %s", text)
+	}
+	if got, err := savedConfig(string(old)); err != nil || got != c {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

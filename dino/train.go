@@ -48,6 +48,13 @@ func NewTrainer(dev *tensor.Device, c Config, images int) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	precision, err := tensor.ParsePrecision(c.Precision)
+	if err != nil {
+		return nil, err
+	}
+	if dev, err = dev.WithPrecision(precision); err != nil {
+		return nil, err
+	}
 	head := c.Head(vit.Dim)
 	t := &Trainer{
 		Student: NewNetwork(dev, vit, head, c.Seed), Loss: NewLoss(dev, c.OutDim, c.Views()),

@@ -219,6 +219,58 @@ func TestNonFiniteGradient(t *testing.T) {
 	}
 }
 
+// In bf16 a step's loss and gradients are those of float32, as nearly as 8 bits of significand let them be, and not the same.
+func TestStepInBF16(t *testing.T) {
+	c := tinyConfig()
+	step := func(precision tensor.Precision) (loss float64, gradients map[string][]float32) {
+		c.Precision = precision.String()
+		tr, err := NewTrainer(tensor.NewCPU(bf16Table(), 2), c, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gradients = map[string][]float32{}
+		tr.inspect = func() {
+			for _, p := range tr.trained {
+				gradients[p.Name] = slices.Clone(p.Grad.Data())
+			}
+		}
+		s, err := tr.Step(randomBatch(c, c.BatchSize, 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Loss, gradients
+	}
+	loss, want := step(tensor.Float32)
+	lossBF16, got := step(tensor.BF16)
+	if diff := math.Abs(loss - lossBF16); !(diff <= 0.01*loss) || diff == 0 {
+		t.Errorf("the loss is %g in float32, %g in bf16", loss, lossBF16)
+	}
+	for name, w := range want {
+		var dot, ww, gg float64
+		for i, g := range got[name] {
+			dot += float64(g) * float64(w[i])
+			ww += float64(w[i]) * float64(w[i])
+			gg += float64(g) * float64(g)
+		}
+		if cos := dot / math.Sqrt(ww*gg); !(cos >= 0.99) || !(math.Abs(gg/ww-1) <= 0.1) {
+			t.Errorf("the gradient of %s has cosine %.4f with that of float32, and %.3f times its length", name, cos, math.Sqrt(gg/ww))
+		}
+	}
+}
+
+// A device whose kernels have no bf16 is refused, with the reason.
+func TestTrainerRefusesBF16(t *testing.T) {
+	c := tinyConfig()
+	c.Precision = "bf16"
+	if _, err := NewTrainer(tensor.NewCPU(kernels.Reference(), 1), c, 40); err == nil || !strings.Contains(err.Error(), "bf16") {
+		t.Errorf("with the reference kernels: %v", err)
+	}
+	c.Precision = "fp16"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "float32 or bf16") {
+		t.Errorf("fp16: %v", err)
+	}
+}
+
 // A later step of the same shapes must not allocate tensors: the garbage collector is what Go programs of this kind lose their time to.
 func TestStepReusesMemory(t *testing.T) {
 	c := tinyConfig()

@@ -119,6 +119,10 @@ func TestTablesOfThisCPU(t *testing.T) {
 			t.Errorf("the CPU can run table %s: %v; Tables lists it: %v", name, has, listed)
 		}
 	}
+	fastest := Tables()[len(Tables())-1]
+	if has, can := slices.Contains(flags, "avx512_bf16"), fastest.GemmBF16 != nil; has != can {
+		t.Errorf("the CPU has AVX512_BF16: %v; table %s has products in bf16: %v", has, fastest.Name, can)
+	}
 }
 
 // conformanceLengths are 0 to two AVX-512 vectors and one, and the surroundings of the unrolled loops.

@@ -35,6 +35,10 @@ type GemmKernel struct {
 	// fourth p, s0…s3, added as (s0+s1) + (s2+s3). Up to gemmSlack elements beyond the last of a may be read.
 	SumRows func(sums, a *float32, k, n, width int)
 
+	// Terms is how many terms of a sum a packed element holds: one, a float32, or two in bf16. What is said of p and k above is of elements
+	// where they are packed, and of terms where they are not.
+	Terms int
+
 	// Peak runs n rounds of as many independent multiply-adds as PeakFLOP counts operations; see Table.Ceiling.
 	Peak     func(n int)
 	PeakFLOP int
@@ -86,6 +90,9 @@ type Product struct {
 	//
 	// A function that is made once and kept, and reads what changes from a struct, allocates nothing.
 	Finish func(i, j, rows, cols int)
+
+	// BF16 asks for the table's GemmBF16, which must not be nil: op(A) and op(B) are rounded to bf16, for RowSums too. See ReferenceGemmBF16.
+	BF16 bool
 }
 
 // block is the part of p that computes the block of C at (i, j).
@@ -126,12 +133,24 @@ func (t *Table) GemmWork(p *Product, rows, cols int) int {
 	if rows <= 0 || p.K <= 0 {
 		return 0
 	}
+	g := t.gemm(p)
 	if cols <= 0 {
-		return t.Gemm.MR*t.Gemm.KC + 2*gemmSlack
+		return g.MR*g.elements(g.KC) + 2*gemmSlack
 	}
-	l := t.planGemm(rows, cols, p.K, p.RowSums != nil)
+	l := g.plan(rows, cols, p.K, p.RowSums != nil)
 	return l.sizeA + l.sizeB + gemmSlack
 }
+
+// gemm is the kernel for p.
+func (t *Table) gemm(p *Product) *GemmKernel {
+	if p.BF16 {
+		return t.GemmBF16
+	}
+	return &t.Gemm
+}
+
+// elements is how many packed elements hold that many terms.
+func (g *GemmKernel) elements(terms int) int { return ceilDiv(terms, g.Terms) }
 
 // GemmSerial computes p on the calling goroutine. work is scratch of GemmWork(p, p.M, p.N) elements.
 func (t *Table) GemmSerial(p *Product, work []float32) { t.GemmBlock(p, 0, 0, p.M, p.N, work) }
@@ -142,9 +161,9 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 	if rows <= 0 {
 		return
 	}
-	x := p.block(i0, j0, rows, cols)
+	x, g := p.block(i0, j0, rows, cols), t.gemm(p)
 	if cols <= 0 {
-		t.Gemm.sumRows(&x, work)
+		g.sumRows(&x, work)
 		return
 	}
 	if x.Beta == 0 {
@@ -158,8 +177,7 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 		}
 		return
 	}
-	g := &t.Gemm
-	l := t.planGemm(m, n, k, p.RowSums != nil)
+	l := g.plan(m, n, k, p.RowSums != nil)
 	packB := x.TransB || l.packB
 	work = alignToLine(work)
 	packedA, packedB := work[:l.sizeA], work[l.sizeA:l.sizeA+l.sizeB]
@@ -170,7 +188,7 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 	}
 	if l.wholeA {
 		for pc := 0; pc < k; pc += l.kc {
-			g.packTiles(packedA[pc*l.tiles*l.step:], &x, 0, pc, m, min(l.kc, k-pc), l.step, x.RowSums)
+			g.packTiles(packedA[g.elements(pc)*l.tiles*l.step:], &x, 0, pc, m, min(l.kc, k-pc), l.step, x.RowSums)
 		}
 	}
 	for jc := 0; jc < n; jc += l.nc {
@@ -186,7 +204,7 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 				ap, tileRow, tileCol, tileNext := &x.A[ic*aRow+pc*aCol], aRow, aCol, l.step*aRow
 				if l.packA {
 					if l.wholeA {
-						ap = &packedA[pc*l.tiles*l.step]
+						ap = &packedA[g.elements(pc)*l.tiles*l.step]
 					} else {
 						sums := x.RowSums
 						if jc > 0 {
@@ -195,14 +213,14 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 						g.packTiles(packedA, &x, ic, pc, mc, kc, l.step, sums)
 						ap = &packedA[0]
 					}
-					tileRow, tileCol, tileNext = 1, l.step, l.step*kc
+					tileRow, tileCol, tileNext = 1, l.step, l.step*g.elements(kc)
 				}
 				for j := 0; j < nc; {
 					w := g.panel(nc - j)
 					var bp *float32
 					bRow := g.NR
 					if packB {
-						bp = &packedB[j/g.NR*g.NR*kc+j%g.NR]
+						bp = &packedB[j/g.NR*g.NR*g.elements(kc)+j%g.NR]
 					} else {
 						bp, bRow = &x.B[pc*x.LDB+jc+j], x.LDB
 					}
@@ -214,7 +232,7 @@ func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
 							dp, dRow = &x.D[ic*x.LDD+jc+j], x.LDD
 						}
 					}
-					g.Panel(mc, w, kc, l.step, ap, tileRow, tileCol, tileNext, bp, bRow, cp, x.LDC, dp, dRow, x.Alpha, s)
+					g.Panel(mc, w, g.elements(kc), l.step, ap, tileRow, tileCol, tileNext, bp, bRow, cp, x.LDC, dp, dRow, x.Alpha, s)
 					j += w
 				}
 				if x.Finish != nil && pc+kc == k {
@@ -242,11 +260,11 @@ func (g *GemmKernel) packPanels(dst []float32, x *Product, pc, jc, kc, nc int) {
 	for j := 0; j < nc; j += g.NR {
 		w := min(g.NR, nc-j)
 		if !x.TransB {
-			g.PackRows(&dst[j*kc], &x.B[pc*x.LDB+jc+j], x.LDB, kc, w, g.NR)
+			g.PackRows(&dst[j*g.elements(kc)], &x.B[pc*x.LDB+jc+j], x.LDB, kc, w, g.NR)
 			continue
 		}
 		for p := 0; p < kc; p += gemmPackDepth {
-			g.PackColumns(&dst[j*kc+p*g.NR], &x.B[(jc+j)*x.LDB+pc+p], x.LDB, min(gemmPackDepth, kc-p), w, g.NR)
+			g.PackColumns(&dst[j*g.elements(kc)+g.elements(p)*g.NR], &x.B[(jc+j)*x.LDB+pc+p], x.LDB, min(gemmPackDepth, kc-p), w, g.NR)
 		}
 	}
 }
@@ -254,14 +272,14 @@ func (g *GemmKernel) packPanels(dst []float32, x *Product, pc, jc, kc, nc int) {
 // packTiles packs rows ic… and columns pc… of op(A) in tiles of step rows, and adds them to sums unless it is nil.
 func (g *GemmKernel) packTiles(dst []float32, x *Product, ic, pc, mc, kc, step int, sums []float32) {
 	for i := 0; i < mc; i += step {
-		tile, n := &dst[i*kc], min(step, mc-i)
+		tile, n := &dst[i*g.elements(kc)], min(step, mc-i)
 		if x.TransA {
 			g.PackRows(tile, &x.A[pc*x.LDA+ic+i], x.LDA, kc, n, step)
 		} else {
 			g.PackColumns(tile, &x.A[(ic+i)*x.LDA+pc], x.LDA, kc, n, step)
 		}
 		if sums != nil {
-			g.SumRows(&sums[ic+i], tile, kc, n, step)
+			g.SumRows(&sums[ic+i], tile, g.elements(kc), n, step)
 		}
 	}
 }
@@ -299,8 +317,7 @@ type gemmPlan struct {
 	sizeA, sizeB int  // elements of the packed blocks
 }
 
-func (t *Table) planGemm(m, n, k int, sums bool) gemmPlan {
-	g := &t.Gemm
+func (g *GemmKernel) plan(m, n, k int, sums bool) gemmPlan {
 	mc, nc := g.blocks()
 	p := gemmPlan{kc: min(g.KC, k), step: g.MR}
 	if g.Direct {
@@ -317,15 +334,15 @@ func (t *Table) planGemm(m, n, k int, sums bool) gemmPlan {
 		if m <= mc && p.tiles*p.step*k <= mc*g.KC {
 			p.wholeA = true
 			p.mc = m
-			p.sizeA = p.tiles*p.step*k + gemmSlack
+			p.sizeA = p.tiles*p.step*g.elements(k) + gemmSlack
 			// Nothing is packed again for another block of columns: keep it so small that it comes from the nearest cache.
 			p.nc = min(p.nc, 4*g.NR)
 		} else {
-			p.sizeA = min(p.mc, p.tiles*p.step)*p.kc + gemmSlack
+			p.sizeA = min(p.mc, p.tiles*p.step)*g.elements(p.kc) + gemmSlack
 		}
 		p.sizeA = ceilDiv(p.sizeA, gemmSlack) * gemmSlack
 	}
-	p.sizeB = p.nc*p.kc + gemmSlack
+	p.sizeB = p.nc*g.elements(p.kc) + gemmSlack
 	return p
 }
 
@@ -333,8 +350,9 @@ func (t *Table) planGemm(m, n, k int, sums bool) gemmPlan {
 // garbage collector has to wait for, is kept below gemmCallFLOP.
 func (g *GemmKernel) blocks() (mc, nc int) {
 	c := caches()
-	mc = min(c.l2/2/(4*g.KC), gemmCallFLOP/(2*g.NR*g.KC))
-	nc = c.l3 / 8 / (4 * g.KC)
+	kc := g.elements(g.KC)
+	mc = min(c.l2/2/(4*kc), gemmCallFLOP/(2*g.NR*kc))
+	nc = c.l3 / 8 / (4 * kc)
 	return max(mc/g.MR, 4) * g.MR, min(max(nc/g.NR, 8), 64) * g.NR
 }
 

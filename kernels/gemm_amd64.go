@@ -8,7 +8,7 @@ import (
 // KC is where longer sums in registers gained no more, on Zen 4: a panel of B then comes from the second-level cache, fast enough.
 var (
 	gemmAVX2 = GemmKernel{
-		MR: 6, NR: 16, KC: 384,
+		MR: 6, NR: 16, KC: 384, Terms: 1,
 		Direct:      true,
 		Panel:       avx2.GemmPanel,
 		PackRows:    avx2.GemmPackRows,
@@ -17,8 +17,17 @@ var (
 		Peak:        avx2.Peak,
 		PeakFLOP:    12 * 8 * 2,
 	}
+	gemmAVX512BF16 = GemmKernel{
+		MR: 14, NR: 32, Narrow: 8, KC: 768, Terms: 2,
+		Panel:       avx512.GemmBF16Panel,
+		PackRows:    avx512.GemmBF16PackRows,
+		PackColumns: avx512.GemmBF16PackColumns,
+		SumRows:     avx512.GemmBF16SumRows,
+		Peak:        avx512.GemmBF16Peak,
+		PeakFLOP:    24 * 32 * 2,
+	}
 	gemmAVX512 = GemmKernel{
-		MR: 14, NR: 32, Narrow: 8, KC: 384,
+		MR: 14, NR: 32, Narrow: 8, KC: 384, Terms: 1,
 		Direct:      true,
 		Panel:       avx512.GemmPanel,
 		PackRows:    avx512.GemmPackRows,

@@ -5,7 +5,7 @@ import "unsafe"
 // referenceGemm is the plain Go kernel. A 2×4 tile is the largest whose sums, with the six elements that they are made of, fit into the
 // registers of every CPU.
 var referenceGemm = GemmKernel{
-	MR: 2, NR: 4, KC: 256,
+	MR: 2, NR: 4, KC: 256, Terms: 1,
 	Panel:       gemmPanel,
 	PackRows:    gemmPackRows,
 	PackColumns: gemmPackColumns,

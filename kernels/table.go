@@ -1,11 +1,12 @@
 package kernels
 
-// Table is one kernel for every operation. Its entries are never nil: a table starts as a copy of Reference, and lines are overridden by
+// Table is one kernel for every operation. Its entries are never nil, but for GemmBF16: a table starts as a copy of Reference, and lines are overridden by
 // what a CPU does faster. What an entry computes is written at the reference function of the same name.
 type Table struct {
 	Name string // reference, avx2 or avx512
 
-	Gemm GemmKernel // gemm.go
+	Gemm     GemmKernel  // gemm.go
+	GemmBF16 *GemmKernel // gemmbf16.go; nil where the CPU has no instructions for it
 
 	// Attention: one head a call.
 	AttentionForward  func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32)                           // attention.go

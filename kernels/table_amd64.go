@@ -26,6 +26,9 @@ func nativeTables() []*Table {
 	z.Name = "avx512"
 	z.AttentionForward, z.AttentionBackward, z.AttentionWeights = attentionAVX512.Forward, attentionAVX512.Backward, attentionAVX512.Weights
 	z.Gemm = gemmAVX512
+	if cpu.X86.HasAVX512BF16 {
+		z.GemmBF16 = &gemmAVX512BF16
+	}
 	avx512Rows.override(&z)
 	return append(tables, &z)
 }

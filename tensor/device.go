@@ -8,8 +8,9 @@ import (
 
 // Device is where tensors live and operations run: here, the cores of this machine with one table of kernels.
 type Device struct {
-	kernels *kernels.Table
-	pool    *kernels.Pool
+	kernels   *kernels.Table
+	pool      *kernels.Pool
+	precision Precision
 
 	scratchMem scratchPool
 	gemms      gemmRuns

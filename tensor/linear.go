@@ -14,7 +14,7 @@ func LinearForward(y, x, w, bias *Tensor) {
 	if bias != nil {
 		p.Beta, p.D = 1, bias.data // one row for all: its leading dimension is 0
 	}
-	y.dev.product(p)
+	y.dev.LayerProduct(p)
 }
 
 // LinearBackward undoes y = x·wᵀ + bias. dx is overwritten, or added to if add; dw and dbias are added to. Each may be nil: not wanted.
@@ -30,7 +30,7 @@ func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
 		if add {
 			beta = 1
 		}
-		dx.dev.Gemm(false, false, rows, in, out, 1, dy.data, out, w.data, in, beta, dx.data, in)
+		dx.dev.LayerProduct(kernels.Product{M: rows, N: in, K: out, Alpha: 1, A: dy.data, LDA: out, B: w.data, LDB: in, Beta: beta, D: dx.data, LDD: in, C: dx.data, LDC: in})
 	}
 	if dw == nil && dbias == nil {
 		return
@@ -44,7 +44,13 @@ func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
 	if dbias != nil {
 		p.RowSums = dbias.data
 	}
-	dy.dev.product(p)
+	dy.dev.LayerProduct(p)
+}
+
+// LayerProduct computes p in the device's precision, as one of a layer's, on its threads.
+func (d *Device) LayerProduct(p kernels.Product) {
+	p.BF16 = d.precision == BF16
+	d.product(p)
 }
 
 func checkLinear(op string, y, x, w, bias *Tensor) (rows, in, out int) {

@@ -48,6 +48,9 @@ type findings struct {
 	GemmGFLOPS   float64  `json:"gemm_gflops"`
 	CeilingGFLOP float64  `json:"ceiling_gflops"` // multiply-adds alone, all threads at once
 	GemmSize     int      `json:"gemm_size"`
+	BF16         string   `json:"bf16"`        // whether --precision bf16 can be had, or why not
+	BF16GFLOPS   float64  `json:"bf16_gflops"` // of the product; 0 without
+	BF16Ceiling  float64  `json:"bf16_ceiling_gflops"`
 	Suggestions  []string `json:"suggestions"`
 }
 
@@ -60,12 +63,19 @@ func (d *doctorCommand) Run(ctx context.Context, t *terminal) error {
 		f.GemmSize = 768
 		// Half the time goes to the product, half to its ceiling, in turns, so that both see the machine in the same state.
 		turn := time.Duration(d.Seconds / 4 * float64(time.Second))
+		if f.BF16 == bf16Available {
+			turn /= 2
+		}
 		for range 2 {
 			if ctx.Err() != nil {
 				break
 			}
 			f.CeilingGFLOP = max(f.CeilingGFLOP, ceilingSpeed(ctx, tensor.CPU(), turn))
 			f.GemmGFLOPS = max(f.GemmGFLOPS, productSpeed(ctx, tensor.CPU(), f.GemmSize, turn))
+			if bf16, err := tensor.CPU().WithPrecision(tensor.BF16); err == nil {
+				f.BF16Ceiling = max(f.BF16Ceiling, ceilingSpeed(ctx, bf16, turn))
+				f.BF16GFLOPS = max(f.BF16GFLOPS, productSpeed(ctx, bf16, f.GemmSize, turn))
+			}
 		}
 	}
 	f.Suggestions = f.suggest()
@@ -102,11 +112,18 @@ func examine() *findings {
 	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
 		f.MemoryLimit = limit
 	}
+	f.BF16 = bf16Available
+	if _, err := tensor.CPU().WithPrecision(tensor.BF16); err != nil {
+		f.BF16 = "none: " + err.Error()
+	}
 	if err := cuda.Available(); err != nil {
 		f.GPU = "none: " + err.Error()
 	}
 	return f
 }
+
+// bf16Available is what doctor says of bf16 where there is no reason why not.
+const bf16Available = "can be used: --precision bf16"
 
 // productSpeed runs n×n products on the device for about that long and returns the best one's GFLOP/s.
 func productSpeed(ctx context.Context, dev *tensor.Device, n int, d time.Duration) float64 {
@@ -176,6 +193,10 @@ func (f *findings) print(out io.Writer) error {
 	if f.GemmGFLOPS > 0 {
 		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
 			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, plural(tensor.CPU().Threads(), "thread"))
+	}
+	row("bf16", "%s", f.BF16)
+	if f.BF16GFLOPS > 0 {
+		row("", "%.0f GFLOP/s at that size, %.0f %% of the ceiling of %.0f", f.BF16GFLOPS, 100*f.BF16GFLOPS/f.BF16Ceiling, f.BF16Ceiling)
 	}
 	for i, s := range f.Suggestions {
 		name := ""

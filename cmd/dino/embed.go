@@ -21,6 +21,7 @@ type embedCommand struct {
 	Tokens     string `default:"cls" group:"Run" placeholder:"cls|patch|mean" help:"cls: the class token; mean: the mean of the patch tokens; patch: all of them, row by row."`
 	ImageSize  int    `group:"Data" placeholder:"PX" help:"Size that images are seen at; as trained if not given."`
 	BatchSize  int    `name:"batch_size_per_gpu" aliases:"batch_size" default:"64" group:"Machine" placeholder:"N" help:"Images of one pass."`
+	Precision  string `default:"float32" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: float32, or bf16, faster on CPUs that have it."`
 	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode images; 0 chooses."`
 }
 
@@ -44,6 +45,9 @@ func (c *embedCommand) Run(ctx context.Context, t *terminal) error {
 		return usageError("--tokens %q: choose cls, patch or mean", c.Tokens)
 	}
 	dev, err := device(c.Device)
+	if err == nil {
+		dev, err = inPrecision(dev, c.Precision)
+	}
 	if err != nil {
 		return err
 	}

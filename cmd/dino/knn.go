@@ -11,6 +11,7 @@ import (
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/dino/eval"
+	"github.com/godino-ml/godino/tensor"
 )
 
 type knnCommand struct {
@@ -29,6 +30,7 @@ type knnCommand struct {
 	Temperature  float64 `default:"0.07" group:"Run" help:"Temperature of the votes."`
 	DumpFeatures string  `group:"Run" placeholder:"FILE" help:"Also write the features and labels, as safetensors."`
 	BatchSize    int     `name:"batch_size_per_gpu" aliases:"batch_size" default:"64" group:"Machine" placeholder:"N" help:"Images of one pass."`
+	Precision    string  `default:"float32" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: float32, or bf16, faster on CPUs that have it."`
 	NumWorkers   int     `group:"Machine" placeholder:"N" help:"Threads that decode images; 0 chooses."`
 	Device       string  `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
 	JSON         bool    `name:"json" group:"Run" help:"Print one JSON object."`
@@ -61,6 +63,9 @@ type knnScore struct {
 
 func (c *knnCommand) Run(ctx context.Context, t *terminal) error {
 	dev, err := device(c.Device)
+	if err == nil {
+		dev, err = inPrecision(dev, c.Precision)
+	}
 	if err != nil {
 		return err
 	}
@@ -75,7 +80,7 @@ func (c *knnCommand) Run(ctx context.Context, t *terminal) error {
 		if f, err = readFeatures(c.LoadFeatures); err != nil {
 			return checkpointError(err)
 		}
-	} else if f, err = c.features(ctx, t); err != nil {
+	} else if f, err = c.features(ctx, t, dev); err != nil {
 		return err
 	}
 	if c.DumpFeatures != "" {
@@ -112,7 +117,7 @@ func (c *knnCommand) Run(ctx context.Context, t *terminal) error {
 }
 
 // features computes the features of both sets.
-func (c *knnCommand) features(ctx context.Context, t *terminal) (*featurePair, error) {
+func (c *knnCommand) features(ctx context.Context, t *terminal, dev *tensor.Device) (*featurePair, error) {
 	if c.PretrainedWeights == "" || c.DataPath == "" {
 		return nil, usageError("needs --pretrained_weights and --data_path, or --load_features")
 	}
@@ -135,10 +140,6 @@ func (c *knnCommand) features(ctx context.Context, t *terminal) (*featurePair, e
 	}
 	if test, err = test.WithClasses(train.Classes()); err != nil {
 		return nil, dataError(err)
-	}
-	dev, err := device(c.Device)
-	if err != nil {
-		return nil, err
 	}
 	n, err := (&networkFlags{PretrainedWeights: c.PretrainedWeights, CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize}).load(dev, t.log)
 	if err != nil {

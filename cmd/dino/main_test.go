@@ -264,7 +264,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"train", "--data_path", ".", "--global_crops_scale", "0.4"}, []string{"two numbers"}},
 		{[]string{"train", "--data_path", ".", "--device", "cuda"}, []string{"CUDA", "--device cpu"}},
 		{[]string{"train", "--data_path", ".", "--on_collapse", "adapt"}, []string{"warn or stop"}},
-		{[]string{"train", "--data_path", ".", "--precision", "bf16"}, []string{"fp32"}},
+		{[]string{"knn", "--pretrained_weights", "w.pth", "--data_path", ".", "--precision", "fp8"}, []string{"--precision", "float32 or bf16"}},
+		{[]string{"embed", "--pretrained_weights", "w.pth", "--data_path", ".", "--out", "o.npy", "--precision", "fp8"}, []string{"--precision", "float32 or bf16"}},
 		{[]string{"doctor", "--seconds", "-1"}, []string{"--seconds"}},
 		{[]string{"demo", "--images", "3"}, []string{"--images"}},
 	} {
@@ -274,7 +275,7 @@ func TestUsage(t *testing.T) {
 	imageFolder(t, data, 0, 40)
 	for _, c := range [][2]string{
 		{"--arch", "resnet50"}, {"--out_dim", "1"}, {"--optimizer", "adam"}, {"--lr", "NaN"}, {"--patch_size", "0"}, {"--val_share", "2"},
-		{"--batch_size_per_gpu", "1000"},
+		{"--batch_size_per_gpu", "1000"}, {"--precision", "fp32"},
 	} {
 		want(t, exitUsage, nil, append(append([]string{"train", "--data_path", data, "--output_dir", filepath.Join(data, "run")}, tiny...), c[0], c[1])...)
 	}
@@ -320,7 +321,7 @@ func TestHelpHasAnExample(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
-	want(t, exitDone, []string{"kernels", "cores", "memory", "GPU", "GFLOP/s"}, "doctor", "--seconds", "0.05")
+	want(t, exitDone, []string{"kernels", "cores", "memory", "GPU", "GFLOP/s", "bf16"}, "doctor", "--seconds", "0.05")
 	var f findings
 	if err := json.Unmarshal([]byte(want(t, exitDone, nil, "doctor", "--seconds", "0", "--json")), &f); err != nil || f.Kernels == "" || f.Cores < 1 {
 		t.Errorf("--json: %+v, %v", f, err)

@@ -144,6 +144,18 @@ func device(name string) (*tensor.Device, error) {
 	return nil, usageError("--device %q: choose cpu, cuda or auto", name)
 }
 
+// inPrecision is the device with layers of that precision.
+func inPrecision(dev *tensor.Device, name string) (*tensor.Device, error) {
+	p, err := tensor.ParsePrecision(name)
+	if err != nil {
+		return nil, usageError("--precision: %w", err)
+	}
+	if dev, err = dev.WithPrecision(p); err != nil {
+		return nil, usageError("--precision: %w", err)
+	}
+	return dev, nil
+}
+
 // makeDir creates the folder that a command writes into.
 func makeDir(path string) error {
 	if err := os.MkdirAll(path, 0o777); err != nil {

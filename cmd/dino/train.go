@@ -35,8 +35,7 @@ type trainCommand struct {
 	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|stop" help:"What to do when the features collapse: warn, or stop with exit status 3."`
 	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode and crop images; 0 chooses. Results do not depend on it."`
 	Device     string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
-	Precision  string `default:"fp32" group:"Machine" placeholder:"NAME" help:"fp32: what the CPU trains in."`
-	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: the CPU trains in float32, which is never less exact."`
+	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: the CPU has no use for float16; see --precision."`
 	DistURL    string `name:"dist_url" hidden:""`
 	LocalRank  string `name:"local_rank" hidden:""`
 
@@ -88,6 +87,9 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 	if n := train.Len() - int(math.Round(o.HoldOut*float64(train.Len()))); o.Config.StepsPerEpoch(n) < 1 {
 		return usageError("%s to train on do not fill one step of %d (batch_size_per_gpu %d × accum %d): lower them, or give more images",
 			plural(n, "image"), o.Config.ImagesPerStep(), o.Config.BatchSize, o.Config.Accum)
+	}
+	if o.Device, err = inPrecision(dev, o.Config.Precision); err != nil {
+		return err
 	}
 	if !c.JSON {
 		c.announce(t, train, val, &o, reasons)
@@ -149,10 +151,10 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 // speedText is how fast the last steps were and how near to what the CPU can do: the multiply-add ceiling, measured now.
 func speedText(run *dino.Run, last dino.StepStats) string {
 	dev := run.Trainer.Student.Backbone.ClassToken.Value.Device()
-	ceiling := dev.Kernels().Ceiling() * float64(dev.Threads())
+	ceiling := dev.Ceiling() * float64(dev.Threads())
 	rate := last.ImagesPerSecond * run.Trainer.FLOPs() / 1e9
-	text := fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
-		rateText(last.ImagesPerSecond), run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, plural(dev.Threads(), "thread"))
+	text := fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (%s multiply-adds alone, %s)",
+		rateText(last.ImagesPerSecond), run.Trainer.FLOPs()/1e9, rate, 100*rate/ceiling, ceiling, dev.Precision(), plural(dev.Threads(), "thread"))
 	if peak := measure.PeakMemory(); peak > 0 {
 		text += "; peak memory " + shortBytes(peak)
 	}
@@ -164,8 +166,6 @@ func (c *trainCommand) check() error {
 	switch {
 	case c.Preset != "" && c.Preset != "reference" && c.Preset != "auto":
 		return usageError("--preset %q: choose reference or auto", c.Preset)
-	case c.Precision != "fp32":
-		return usageError("--precision %q: the CPU trains in fp32", c.Precision)
 	case c.OnCollapse == "adapt":
 		return usageError("--on_collapse adapt: settings are not changed during a run; choose warn or stop")
 	case c.OnCollapse != "warn" && c.OnCollapse != "stop":
@@ -264,7 +264,7 @@ func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *din
 		say("given", "%s", strings.Join(given, ", "))
 	}
 	if c.UseFP16 != nil && *c.UseFP16 {
-		say("note", "--use_fp16: the CPU trains in float32, which is never less exact")
+		say("note", "--use_fp16: the CPU has no use for float16; it trains in %s (--precision)", o.Config.Precision)
 	}
 	if c.DistURL != "" || c.LocalRank != "" {
 		say("note", "--dist_url and --local_rank: training runs in one process; all cores are used")
@@ -274,7 +274,7 @@ func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *din
 	say("plan", "%s of %s, %s of 2×%d + %d×%d crops a step, %s/%d, out_dim %s, %s at lr %g",
 		plural(g.Epochs, "epoch"), plural(n, "step"), plural(g.ImagesPerStep(), "image"), g.GlobalCropsSize, g.LocalCropsNumber, g.LocalCropsSize,
 		g.Arch, g.PatchSize, count(g.OutDim), g.Optimizer, g.LR)
-	say("machine", "%s kernels, %s, %s to load images", o.Device.Kernels().Name, plural(o.Device.Threads(), "thread"), plural(o.Workers, "worker"))
+	say("machine", "%s kernels, %s, %s, %s to load images", o.Device.Kernels().Name, o.Device.Precision(), plural(o.Device.Threads(), "thread"), plural(o.Workers, "worker"))
 }
 
 // runError gives an error of package dino its exit status.

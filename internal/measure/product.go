@@ -36,14 +36,16 @@ func (f Form) leading(m, n, k int) (lda, ldb int) {
 	return lda, ldb
 }
 
-// Product is C = op(A)·op(B).
+// Product is C = op(A)·op(B), in the device's precision.
 func Product(dev *tensor.Device, f Form, shape [3]int) Work {
 	m, n, k := shape[0], shape[1], shape[2]
 	a, b, c := Integers(m*k, 17), Integers(k*n, 13), make([]float32, m*n)
 	lda, ldb := f.leading(m, n, k)
 	return Work{
-		Name:   fmt.Sprintf("%s/%dx%dx%d", f.Name, m, n, k),
-		Do:     func() { dev.Gemm(f.TransA, f.TransB, m, n, k, 1, a, lda, b, ldb, 0, c, n) },
+		Name: fmt.Sprintf("%s/%dx%dx%d", f.Name, m, n, k),
+		Do: func() {
+			dev.LayerProduct(kernels.Product{TransA: f.TransA, TransB: f.TransB, M: m, N: n, K: k, Alpha: 1, A: a, LDA: lda, B: b, LDB: ldb, C: c, LDC: n})
+		},
 		FLOPs:  2 * float64(m) * float64(n) * float64(k),
 		Repeat: 1 + 1_000_000/(m*n*k), // as long as a clock can measure
 	}

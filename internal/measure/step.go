@@ -44,6 +44,7 @@ func stepShape(name string, batch int, change func(*dino.Config)) StepShape {
 // operations that are done; ModelFLOPs are those that others count. A step that fails panics.
 func Step(dev *tensor.Device, s StepShape) (Work, error) {
 	c := s.Config
+	c.Precision = dev.Precision().String()
 	trainer, err := dino.NewTrainer(dev, c, 1000*c.BatchSize)
 	if err != nil {
 		return Work{}, err

@@ -55,10 +55,10 @@ func Median(times []time.Duration) time.Duration {
 // Threads are the numbers of threads to measure with: one, and all.
 func Threads() []int { return slices.Compact([]int{1, runtime.GOMAXPROCS(0)}) }
 
-// Ceiling measures multiply-adds alone on all threads of the device at once, in GFLOP/s: what no product can exceed. It takes some ten
+// Ceiling measures multiply-adds of the device's precision alone, on all its threads at once, in GFLOP/s: what no product can exceed. It takes some ten
 // milliseconds.
 func Ceiling(dev *tensor.Device) float64 {
-	return onAll(dev.Threads(), func() float64 { return dev.Kernels().Ceiling() })
+	return onAll(dev.Threads(), func() float64 { return dev.Ceiling() })
 }
 
 // onAll runs f on so many threads at once and returns the sum of its results.

@@ -19,10 +19,10 @@ func gemm(c *build.Context, isa ISA) {
 			c.AppendDatum(U32(uint32(i)))
 		}
 	}
-	gemmPanel(c, isa)
+	gemmPanel(c, isa, gemmFloat32Form)
 	gemmPackRows(c, isa)
 	gemmPackColumns(c, isa)
-	gemmSumRows(c, isa)
+	gemmSumRows(c, isa, gemmFloat32Form)
 }
 
 // General registers of GemmPanel. The first group lives through the loop over k, the second through the loop over tiles.
@@ -51,9 +51,27 @@ type gemmWidth struct {
 	full    bool // the last one, too
 }
 
+// gemmForm is what the packed elements of A and B are.
+type gemmForm struct {
+	name        string // of the kernels: Gemm…
+	panelDoc    []string
+	multiplyAdd func(c *build.Context, b, a, acc reg.VecPhysical)
+
+	sumDoc     string
+	prepareSum func(c *build.Context) // may use the registers from 4 on
+	sum        func(c *build.Context, a Mem, acc reg.VecPhysical)
+}
+
+var gemmFloat32Form = gemmForm{
+	name:        "Gemm",
+	multiplyAdd: func(c *build.Context, b, a, acc reg.VecPhysical) { c.VFMADD231PS(b, a, acc) },
+	prepareSum:  func(c *build.Context) {},
+	sum:         func(c *build.Context, a Mem, acc reg.VecPhysical) { c.VADDPS(a, acc, acc) },
+}
+
 // gemmPanel keeps a tile of C in registers: acc[i][j] += a[i]·b[j], one row of B and one column of A at a time. There is one loop for every
 // number of rows, so that no row is computed in vain, and for every width.
-func gemmPanel(c *build.Context, isa ISA) {
+func gemmPanel(c *build.Context, isa ISA, form gemmForm) {
 	// The widest is first. A masked load costs a little on AVX2, so full panels have their own loops.
 	mr, widths := 6, []gemmWidth{{"full", 2, AVX2, true}, {"two", 2, AVX2, false}, {"one", 1, AVX2, false}}
 	if isa == AVX512 {
@@ -61,14 +79,14 @@ func gemmPanel(c *build.Context, isa ISA) {
 		// what small pictures have.
 		mr, widths = 14, []gemmWidth{{"two", 2, AVX512, false}, {"one", 1, AVX512, false}, {"half", 1, AVX2, false}}
 	}
-	c.Function("GemmPanel")
+	c.Function(form.name + "Panel")
 	c.Attributes(attr.NOSPLIT)
 	c.SignatureExpr("func(m, n, k, step int, a *float32, aRow, aCol, aNext int, b *float32, bRow int, c *float32, ldc int, d *float32, ldd int, alpha, beta float32)")
-	c.Doc(fmt.Sprintf("GemmPanel computes C = alpha·A·B + beta·D for a panel of n <= %d columns, in tiles of step <= %d rows:", widths[0].vectors*isa.Lanes(), mr),
+	c.Doc(append([]string{fmt.Sprintf(form.name+"Panel computes C = alpha·A·B + beta·D for a panel of n <= %d columns, in tiles of step <= %d rows:", widths[0].vectors*isa.Lanes(), mr),
 		"",
 		"\tc[i·ldc+j] = alpha·Σ_p a[t·aNext + (i-t·step)·aRow + p·aCol]·b[p·bRow+j] + beta·d[i·ldd+j]    t = i/step, i < m, p < k, j < n",
 		"",
-		"k must not be 0. With d nil there is no beta·D; d may be c.")
+		"k must not be 0. With d nil there is no beta·D; d may be c."}, form.panelDoc...)...)
 	bytes := func(param string, r reg.GPPhysical) {
 		c.Load(c.Param(param), r)
 		c.SHLQ(Imm(2), r)
@@ -113,7 +131,7 @@ func gemmPanel(c *build.Context, isa ISA) {
 		}
 		for r := 1; r <= mr; r++ {
 			c.Label(fmt.Sprintf("%s_%d", w.name, r))
-			gemmTile(c, isa, w, r, mr)
+			gemmTile(c, isa, form, w, r, mr)
 		}
 	}
 	c.Label("done")
@@ -147,7 +165,7 @@ func laneMask(c *build.Context, n reg.GPPhysical, x, y reg.VecPhysical) {
 }
 
 // gemmTile is the loop over k and the end of one tile of r rows.
-func gemmTile(c *build.Context, isa ISA, w gemmWidth, r, mr int) {
+func gemmTile(c *build.Context, isa ISA, form gemmForm, w gemmWidth, r, mr int) {
 	name := fmt.Sprintf("%s_%d", w.name, r)
 	acc := func(i, j int) reg.VecPhysical { return vec(w.isa, i*w.vectors+j) }
 	last := w.vectors - 1
@@ -224,7 +242,7 @@ func gemmTile(c *build.Context, isa ISA, w gemmWidth, r, mr int) {
 		}
 		c.VBROADCASTSS(row(i), a)
 		for j := range w.vectors {
-			c.VFMADD231PS(b(j), a, acc(i, j))
+			form.multiplyAdd(c, b(j), a, acc(i, j))
 		}
 	}
 	c.ADDQ(gemmACol, gemmA0)

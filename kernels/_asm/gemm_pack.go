@@ -75,12 +75,12 @@ func gemmPackRows(c *build.Context, isa ISA) {
 }
 
 // gemmSumRows keeps four sums of vectors, one row of the tile in each lane.
-func gemmSumRows(c *build.Context, isa ISA) {
-	c.Function("GemmSumRows")
+func gemmSumRows(c *build.Context, isa ISA, form gemmForm) {
+	c.Function(form.name + "SumRows")
 	c.Attributes(attr.NOSPLIT)
 	c.SignatureExpr("func(sums, a *float32, k, n, width int)")
-	c.Doc("GemmSumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,",
-		fmt.Sprintf("s0…s3, added as (s0+s1) + (s2+s3). Up to %d elements beyond the last of a may be read.", isa.Lanes()-1))
+	c.Doc(form.name+"SumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,",
+		fmt.Sprintf("s0…s3, added as (s0+s1) + (s2+s3). Up to %d elements beyond the last of a may be read.", isa.Lanes()-1)+form.sumDoc)
 	sums, a, k, width, width3, n := reg.RDI, reg.RSI, reg.RAX, reg.RDX, reg.RBX, reg.RCX
 	c.Load(c.Param("sums"), sums)
 	c.Load(c.Param("a"), a)
@@ -94,12 +94,13 @@ func gemmSumRows(c *build.Context, isa ISA) {
 	for i := range 4 {
 		zero(c, isa, s(i))
 	}
+	form.prepareSum(c)
 	row := []Mem{{Base: a}, {Base: a, Index: width, Scale: 1}, {Base: a, Index: width, Scale: 2}, {Base: a, Index: width3, Scale: 1}}
 	c.SUBQ(Imm(4), k)
 	c.JL(LabelRef("rest"))
 	c.Label("four")
 	for i := range 4 {
-		c.VADDPS(row[i], s(i), s(i))
+		form.sum(c, row[i], s(i))
 	}
 	c.LEAQ(Mem{Base: a, Index: width, Scale: 4}, a)
 	c.SUBQ(Imm(4), k)
@@ -108,7 +109,7 @@ func gemmSumRows(c *build.Context, isa ISA) {
 	for i := range 3 {
 		c.CMPQ(k, I8(int8(i-3)))
 		c.JL(LabelRef("end"))
-		c.VADDPS(row[i], s(i), s(i))
+		form.sum(c, row[i], s(i))
 	}
 	c.Label("end")
 	c.VADDPS(s(1), s(0), s(0))

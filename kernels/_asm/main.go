@@ -26,6 +26,7 @@ var operations = []struct {
 	{"add", add},
 	{"attention", attention},
 	{"gemm", gemm},
+	{"gemmbf16", gemmBF16},
 	{"peak", peak},
 	{"dot", dot},
 	{"ema", ema},
@@ -56,6 +57,9 @@ func write(out string, isa ISA, name string, generate func(*build.Context, ISA))
 	f, err := c.Result()
 	if err != nil {
 		return err
+	}
+	if len(f.Functions()) == 0 {
+		return nil // nothing of that instruction set
 	}
 	cfg := printer.Config{Argv: []string{"go", "generate", "./kernels"}, Name: "avo", Pkg: isa.Package}
 	var asm, stubs bytes.Buffer

@@ -1,0 +1,55 @@
+package tensor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/godino-ml/godino/kernels"
+)
+
+// Precision is the format of the numbers that a device multiplies in the products of layers: LinearForward and LinearBackward. Tensors are
+// float32 whatever it is, and so are sums and every other operation.
+type Precision int
+
+const (
+	// Float32 multiplies the elements as they are.
+	Float32 Precision = iota
+	// BF16 rounds them to bf16 first, float32 with 8 bits of significand: twice as fast on CPUs that have the instructions.
+	BF16
+)
+
+var precisionNames = []string{Float32: "float32", BF16: "bf16"}
+
+func (p Precision) String() string { return precisionNames[p] }
+
+// ParsePrecision reads a name as String writes it.
+func ParsePrecision(name string) (Precision, error) {
+	for p, n := range precisionNames {
+		if n == name {
+			return Precision(p), nil
+		}
+	}
+	return 0, fmt.Errorf("precision is %q: it must be %s", name, strings.Join(precisionNames, " or "))
+}
+
+// Precision is that of the device's layers.
+func (d *Device) Precision() Precision { return d.precision }
+
+// Ceiling measures the most that one core's multiply-adds of the device's precision can do now, in GFLOP/s; see kernels.GemmKernel.Ceiling.
+func (d *Device) Ceiling() float64 {
+	if d.precision == BF16 {
+		return d.kernels.GemmBF16.Ceiling()
+	}
+	return d.kernels.Ceiling()
+}
+
+// WithPrecision is a device of the same kernels and threads and of that precision. It refuses one that the kernels do not have, and says why.
+func (d *Device) WithPrecision(p Precision) (*Device, error) {
+	if p == d.precision {
+		return d, nil
+	}
+	if p == BF16 && d.kernels.GemmBF16 == nil {
+		return nil, fmt.Errorf("precision bf16 with %s", kernels.WhyNoBF16(d.kernels))
+	}
+	return &Device{kernels: d.kernels, pool: d.pool, precision: p}, nil
+}
