@@ -60,12 +60,24 @@ type Dataset struct {
 // Open lists the images at path. Package documentation says what path may be. The tar, if it is one, stays open until Close.
 func Open(path string, opts Options) (*Dataset, error) {
 	opts = opts.withDefaults()
-	st, err := os.Stat(path)
-	if err == nil && st.IsDir() {
+	file, inside, folder, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	if folder {
 		return openFolder(path, opts)
 	}
+	return openTar(file, inside, opts)
+}
+
+// locate says whether path is a folder, or which file is meant and what path inside it, as x.tar/train.
+func locate(path string) (file, inside string, folder bool, err error) {
+	st, err := os.Stat(path)
+	if err == nil && st.IsDir() {
+		return path, "", true, nil
+	}
 	// Perhaps a tar with a path inside it: the longest prefix that is a file.
-	file, inside := filepath.Clean(path), ""
+	file = filepath.Clean(path)
 	for err != nil {
 		parent := filepath.Dir(file)
 		if parent == file {
@@ -81,12 +93,12 @@ func Open(path string, opts Options) (*Dataset, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("data path %s: %w", path, err)
+		return "", "", false, fmt.Errorf("data path %s: %w", path, err)
 	}
 	if !st.Mode().IsRegular() { // to open a named pipe would wait for its writer
-		return nil, fmt.Errorf("data path %s is neither a folder nor a regular file", file)
+		return "", "", false, fmt.Errorf("data path %s is neither a folder nor a regular file", file)
 	}
-	return openTar(file, inside, opts)
+	return file, inside, false, nil
 }
 
 // FromFunc makes a dataset of n pictures that draw returns; draw must be usable from several goroutines at once and return the same

@@ -9,7 +9,21 @@ import (
 
 // openFolder lists the regular files below dir.
 func openFolder(dir string, opts Options) (*Dataset, error) {
-	var w walker
+	var found listing
+	if err := folderEntries(dir, found.add); err != nil {
+		return nil, err
+	}
+	d := &Dataset{opts: opts}
+	if err := d.settle(found, filepath.Clean(dir)); err != nil {
+		return nil, err
+	}
+	d.dir = d.root
+	return d, nil
+}
+
+// folderEntries gives add the regular files below dir, with paths relative to it.
+func folderEntries(dir string, add func(item)) error {
+	w := walker{add: add}
 	w.visit(dir, "")
 	// Linked folders come after all real ones, so that a folder reached both ways keeps its real path; visiting a folder once ends loops.
 	for len(w.linked) > 0 {
@@ -17,19 +31,11 @@ func openFolder(dir string, opts Options) (*Dataset, error) {
 		w.linked = w.linked[1:]
 		w.visit(filepath.Join(dir, filepath.FromSlash(rel)), rel)
 	}
-	if w.err != nil {
-		return nil, w.err
-	}
-	d := &Dataset{opts: opts}
-	if err := d.settle(w.found, filepath.Clean(dir)); err != nil {
-		return nil, err
-	}
-	d.dir = d.root
-	return d, nil
+	return w.err
 }
 
 type walker struct {
-	found  listing
+	add    func(item)
 	seen   map[string]bool // real paths of folders visited
 	linked []string        // symbolic links to folders, relative, to be visited
 	err    error
@@ -73,7 +79,7 @@ func (w *walker) visit(dir, rel string) {
 			case st.IsDir():
 				w.linked = append(w.linked, sub)
 			case st.Mode().IsRegular():
-				w.found.add(item{path: sub, size: st.Size()})
+				w.add(item{path: sub, size: st.Size()})
 			}
 		case e.Type().IsRegular():
 			st, err := e.Info()
@@ -81,7 +87,7 @@ func (w *walker) visit(dir, rel string) {
 				w.fail(err)
 				continue
 			}
-			w.found.add(item{path: sub, size: st.Size()})
+			w.add(item{path: sub, size: st.Size()})
 		}
 	}
 }

@@ -67,10 +67,17 @@ func compression(magic string) string {
 // cleanInside is a path inside a tar without leading slash; "" is the top.
 func cleanInside(p string) string { return strings.TrimPrefix(path.Clean("/"+p), "/") }
 
-// indexTar reads the headers of a tar of size bytes and skips its data. Paths are given relative to the folder inside. An entry whose
-// data would end beyond the tar is an error: half a download should not become a smaller dataset unnoticed.
+// indexTar lists the images of a tar of size bytes below the folder inside, with paths relative to it.
 func indexTar(r io.ReaderAt, size int64, inside string) (listing, error) {
 	var l listing
+	err := tarEntries(r, size, inside, l.add)
+	return l, err
+}
+
+// tarEntries reads the headers of a tar of size bytes, skips its data, and gives add the regular files below the folder inside, in no
+// order, with paths relative to it. An entry whose data would end beyond the tar is an error: half a download should not become a smaller
+// dataset unnoticed.
+func tarEntries(r io.ReaderAt, size int64, inside string, add func(item)) error {
 	prefix := cleanInside(inside)
 	if prefix != "" {
 		prefix += "/"
@@ -87,9 +94,9 @@ func indexTar(r io.ReaderAt, size int64, inside string) (listing, error) {
 		if err != nil {
 			off, _ := section.Seek(0, io.SeekCurrent)
 			if errors.Is(err, io.ErrUnexpectedEOF) {
-				return l, fmt.Errorf("truncated: it ends inside an entry, after %d entries", len(at))
+				return fmt.Errorf("truncated: it ends inside an entry, after %d entries", len(at))
 			}
-			return l, fmt.Errorf("not a tar, or damaged near byte %d, after %d entries: %w", off, len(at), err)
+			return fmt.Errorf("not a tar, or damaged near byte %d, after %d entries: %w", off, len(at), err)
 		}
 		name, ok := entryName(h.Name)
 		if !ok {
@@ -102,10 +109,10 @@ func indexTar(r io.ReaderAt, size int64, inside string) (listing, error) {
 			}
 			off, err := section.Seek(0, io.SeekCurrent)
 			if err != nil {
-				return l, err
+				return err
 			}
 			if h.Size < 0 || h.Size > size-off {
-				return l, fmt.Errorf("truncated: entry %q of %d bytes at byte %d, in a tar of %d bytes", h.Name, h.Size, off, size)
+				return fmt.Errorf("truncated: entry %q of %d bytes at byte %d, in a tar of %d bytes", h.Name, h.Size, off, size)
 			}
 			at[name] = item{path: name, off: off, size: h.Size}
 		case tar.TypeLink: // a hard link: the data of an earlier entry
@@ -120,10 +127,10 @@ func indexTar(r io.ReaderAt, size int64, inside string) (listing, error) {
 	for _, it := range at {
 		if rest, ok := strings.CutPrefix(it.path, prefix); ok {
 			it.path = rest
-			l.add(it)
+			add(it)
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // entryName cleans an entry's name; false if it is hidden or would leave the archive.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/nlpodyssey/gopickle/types"
+
+	"github.com/godino-ml/godino/internal/pickle"
 )
 
 const (
@@ -92,8 +94,8 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 
 func (a *archive) pickle() ([]byte, error) {
 	e := a.files[a.root+"data.pkl"]
-	if e.UncompressedSize64 > maxPickle {
-		return nil, fmt.Errorf("data.pkl of %d bytes; %d are allowed", e.UncompressedSize64, maxPickle)
+	if e.UncompressedSize64 > pickle.MaxProgram {
+		return nil, fmt.Errorf("data.pkl of %d bytes; %d are allowed", e.UncompressedSize64, pickle.MaxProgram)
 	}
 	if b := a.files[a.root+"byteorder"]; b != nil {
 		order, err := readEntry(b, 16)
@@ -104,7 +106,7 @@ func (a *archive) pickle() ([]byte, error) {
 			return nil, fmt.Errorf("byte order %q; little is read", order)
 		}
 	}
-	return readEntry(e, maxPickle)
+	return readEntry(e, pickle.MaxProgram)
 }
 
 // readEntry reads a stored zip entry whole; archive/zip compares its CRC-32.

@@ -1,35 +1,42 @@
 package weights
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
-	"github.com/nlpodyssey/gopickle/pickle"
 	"github.com/nlpodyssey/gopickle/types"
+
+	"github.com/godino-ml/godino/internal/pickle"
 )
 
-// unpickle runs a checked pickle. Tensors become *tensorRef, storages *storageRef: nothing of their data is read here.
-func unpickle(p []byte) (value any, err error) {
-	if err := checkPickle(p); err != nil {
-		return nil, err
-	}
-	defer func() { // gopickle indexes without looking on some malformed programs
-		if r := recover(); r != nil {
-			err = fmt.Errorf("pickle: %v", r)
-		}
-	}()
-	u := pickle.NewUnpickler(bytes.NewReader(p))
-	u.FindClass = findClass
-	u.PersistentLoad = loadStorage
-	value, err = u.Load()
-	if err != nil {
-		return nil, fmt.Errorf("pickle: %w", err)
-	}
-	return value, nil
+// pthRules are what torch.save writes: pickle protocol 2 and the names that PyTorch's own weights_only loader knows.
+var pthRules = pickle.Rules{
+	Writer:   "torch.save",
+	Protocol: 2,
+	Classes: map[string]bool{
+		"collections.OrderedDict":         true,
+		"torch._utils._rebuild_tensor_v2": true,
+		"torch._utils._rebuild_parameter": true,
+		"torch.Size":                      true,
+		"argparse.Namespace":              true, // the options of a training script
+		"numpy.core.multiarray.scalar":    true, // learning rates computed by numpy
+		"numpy._core.multiarray.scalar":   true,
+		"numpy.dtype":                     true,
+		"_codecs.encode":                  true,
+	},
+	Find:       findClass,
+	Persistent: loadStorage,
+	Advice:     "save the state dict alone: torch.save(model.state_dict(), ...)",
 }
+
+func init() {
+	for name := range storageTypes {
+		pthRules.Classes["torch."+name] = true
+	}
+}
+
+// unpickle runs a pickle that keeps to the rules. Tensors become *tensorRef, storages *storageRef: nothing of their data is read here.
+func unpickle(p []byte) (any, error) { return pickle.Load(p, pthRules) }
 
 // storageRef is a persistent id: where a storage is and how long.
 type storageRef struct {
@@ -58,28 +65,6 @@ func (o *object) PyDictSet(key, value any) error {
 
 type storageClass struct{ dtype Dtype }
 
-type numpyDtype struct{ name string }
-
-// PySetState takes numpy's byte order and flags; '<' is all that is read here, which scalar checks by the name's size alone.
-func (d *numpyDtype) PySetState(state any) error {
-	t, ok := state.(*types.Tuple)
-	if !ok || t.Len() < 2 {
-		return errors.New("a numpy dtype without state")
-	}
-	if order, ok := t.Get(1).(string); !ok || (order != "<" && order != "|" && order != "=") {
-		return errors.New("a numpy dtype that is not little-endian")
-	}
-	return nil
-}
-
-// latin1 is bytes; a pointer to it prints as an address inside gopickle's messages.
-type latin1 struct{ bytes []byte }
-
-// function is a callable of the allow-list.
-type function func(args []any) (any, error)
-
-func (f function) Call(args ...any) (any, error) { return f(args) }
-
 // newObject is a class whose instances keep attributes.
 type newObject struct{}
 
@@ -96,37 +81,18 @@ func findClass(module, name string) (any, error) {
 	}
 	switch module + "." + name {
 	case "torch._utils._rebuild_tensor_v2":
-		return function(rebuildTensor), nil
+		return pickle.Function(rebuildTensor), nil
 	case "torch._utils._rebuild_parameter": // (data, requires_grad, hooks)
-		return function(first[*tensorRef]), nil
+		return pickle.Function(pickle.First[*tensorRef]), nil
 	case "torch.Size": // (tuple)
-		return function(first[*types.Tuple]), nil
+		return pickle.Function(pickle.First[*types.Tuple]), nil
 	case "argparse.Namespace":
 		return newObject{}, nil
-	case "numpy.dtype":
-		return function(func(args []any) (any, error) {
-			name, err := first[string](args)
-			if err != nil {
-				return nil, err
-			}
-			return &numpyDtype{name.(string)}, nil
-		}), nil
-	case "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar":
-		return function(numpyScalar), nil
-	case "_codecs.encode":
-		return function(encodeLatin1), nil
 	}
-	return nil, refusedClass(module + "." + name)
-}
-
-// first returns the first argument if it is a T.
-func first[T any](args []any) (any, error) {
-	if len(args) > 0 {
-		if v, ok := args[0].(T); ok {
-			return v, nil
-		}
+	if f, ok := pickle.FindNumpy(module, name); ok {
+		return f, nil
 	}
-	return nil, errors.New("a call with arguments of the wrong kind")
+	return nil, fmt.Errorf("no class %s.%s", module, name)
 }
 
 // loadStorage resolves ("storage", class, key, location, elements).
@@ -171,49 +137,4 @@ func ints(v any) ([]int, bool) {
 		}
 	}
 	return list, true
-}
-
-// encodeLatin1 is Python's _codecs.encode(text, "latin1").
-func encodeLatin1(args []any) (any, error) {
-	if len(args) != 2 || args[1] != "latin1" {
-		return nil, errors.New("bytes in an encoding other than latin1")
-	}
-	text, ok := args[0].(string)
-	if !ok {
-		return nil, errors.New("bytes from something that is no string")
-	}
-	var b []byte
-	for _, r := range text {
-		if r > 0xff {
-			return nil, errors.New("bytes with a character beyond latin1")
-		}
-		b = append(b, byte(r))
-	}
-	return &latin1{b}, nil
-}
-
-// numpyScalar is called with (dtype, bytes).
-func numpyScalar(args []any) (any, error) {
-	if len(args) != 2 {
-		return nil, errors.New("a numpy scalar with fields missing")
-	}
-	d, ok1 := args[0].(*numpyDtype)
-	l, ok2 := args[1].(*latin1)
-	if !ok1 || !ok2 {
-		return nil, errors.New("a numpy scalar with fields of the wrong kind")
-	}
-	b := l.bytes
-	switch {
-	case d.name == "f8" && len(b) == 8:
-		return math.Float64frombits(binary.LittleEndian.Uint64(b)), nil
-	case d.name == "f4" && len(b) == 4:
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))), nil
-	case d.name == "i8" && len(b) == 8:
-		return int(binary.LittleEndian.Uint64(b)), nil
-	case d.name == "i4" && len(b) == 4:
-		return int(int32(binary.LittleEndian.Uint32(b))), nil
-	case d.name == "b1" && len(b) == 1:
-		return b[0] != 0, nil
-	}
-	return nil, fmt.Errorf("a numpy scalar of type %.16q in %d bytes", d.name, len(b))
 }
