@@ -19,6 +19,7 @@ const (
 	ClassToken  Tokens = "cls"   // the class token: D numbers
 	MeanToken   Tokens = "mean"  // the mean of the patch tokens: D numbers
 	PatchTokens Tokens = "patch" // all patch tokens, row by row: N·D numbers
+	ClassAndGeM Tokens = "copy"  // the class token, then the patch tokens pooled by eval.GeM: 2·D numbers, for copy detection
 )
 
 // FeatureOptions says how features are computed. The zero value is usable, but stops at the first image that cannot be read (MaxBad). The
@@ -48,8 +49,10 @@ func Features(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransf
 	case "", ClassToken, MeanToken:
 	case PatchTokens:
 		dim *= patches
+	case ClassAndGeM:
+		dim *= 2
 	default:
-		return nil, fmt.Errorf("tokens %q: there are cls, mean and patch", o.Tokens)
+		return nil, fmt.Errorf("tokens %q: there are cls, mean, patch and copy", o.Tokens)
 	}
 	tape := autograd.NewEvalTape(tensor.NewArena(dev))
 	f := &FeatureSet{Features: eval.Features{Dim: dim, Data: make([]float32, 0, ds.Len()*dim)}}
@@ -62,10 +65,14 @@ func Features(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransf
 		} else {
 			tokens := backbone.Tokens(tape, x, nil).Value.Data() // (n, 1+N, D)
 			for i := range n {
+				class := tokens[i*(1+patches)*c.Dim:][:c.Dim]
 				of := tokens[(i*(1+patches)+1)*c.Dim : (i+1)*(1+patches)*c.Dim] // without the class token
-				if o.Tokens == PatchTokens {
+				switch o.Tokens {
+				case PatchTokens:
 					f.Data = append(f.Data, of...)
-				} else {
+				case ClassAndGeM:
+					f.Data = append(append(f.Data, class...), eval.GeM(of, c.Dim)...)
+				default:
 					f.Data = append(f.Data, meanRow(of, c.Dim)...)
 				}
 			}
