@@ -10,7 +10,7 @@ type GemmKernel struct {
 	// Narrow columns cost Panel a quarter of a whole panel; 0 says that they cost as much as half of one.
 	Narrow int
 
-	// KC is how many terms of a sum are added in registers before they are added to C. It is fixed for a kernel and not derived from the
+	// KC is the most terms of a sum that are added in registers before they are added to C. It is fixed for a kernel and not derived from the
 	// CPU's caches: the order of additions, and so every bit of a product, depends on the kernel and on K alone.
 	KC int
 
@@ -31,9 +31,13 @@ type GemmKernel struct {
 	PackRows    func(dst, src *float32, ld, k, n, width int)
 	PackColumns func(dst, src *float32, ld, k, n, width int)
 
-	// SumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width <= MR. Its order is that of four sums over every
-	// fourth p, s0…s3, added as (s0+s1) + (s2+s3). Up to gemmSlack elements beyond the last of a may be read.
-	SumRows func(sums, a *float32, k, n, width int)
+	// PackPanels copies k rows of any number n of elements to panels of NR that are next elements apart:
+	// dst[j/NR·next + p·NR + j%NR] = src[p·ld+j]. What is beyond n in the last panel is undefined. It may be nil.
+	PackPanels func(dst *float32, next int, src *float32, ld, k, n int)
+
+	// SumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= MR. Its order is that of four sums over
+	// every fourth p, s0…s3, added as (s0+s1) + (s2+s3).
+	SumRows func(sums, a *float32, ld, k, n int)
 
 	// Terms is how many terms of a sum a packed element holds: one, a float32, or two in bf16. What is said of p and k above is of elements
 	// where they are packed, and of terms where they are not.
@@ -95,52 +99,6 @@ type Product struct {
 	BF16 bool
 }
 
-// block is the part of p that computes the block of C at (i, j).
-func (p *Product) block(i, j, rows, cols int) Product {
-	b := *p
-	b.M, b.N = rows, cols
-	if p.K > 0 {
-		b.A = p.A[start(p.TransA, i, p.LDA):]
-	}
-	if p.K > 0 && cols > 0 {
-		b.B = p.B[start(!p.TransB, j, p.LDB):]
-	}
-	if cols > 0 {
-		b.C = p.C[i*p.LDC+j:]
-	}
-	if p.D != nil && cols > 0 {
-		b.D = p.D[i*p.LDD+j:]
-	}
-	if p.RowSums != nil {
-		b.RowSums = nil
-		if j == 0 {
-			b.RowSums = p.RowSums[i:]
-		}
-	}
-	return b
-}
-
-// start is where line i of a matrix begins: a column or a row.
-func start(column bool, i, ld int) int {
-	if column {
-		return i
-	}
-	return i * ld
-}
-
-// GemmWork is how many float32 of scratch memory GemmBlock needs for blocks of C of up to that many rows and columns.
-func (t *Table) GemmWork(p *Product, rows, cols int) int {
-	if rows <= 0 || p.K <= 0 {
-		return 0
-	}
-	g := t.gemm(p)
-	if cols <= 0 {
-		return g.MR*g.elements(g.KC) + 2*gemmSlack
-	}
-	l := g.plan(rows, cols, p.K, p.RowSums != nil)
-	return l.sizeA + l.sizeB + gemmSlack
-}
-
 // gemm is the kernel for p.
 func (t *Table) gemm(p *Product) *GemmKernel {
 	if p.BF16 {
@@ -152,111 +110,318 @@ func (t *Table) gemm(p *Product) *GemmKernel {
 // elements is how many packed elements hold that many terms.
 func (g *GemmKernel) elements(terms int) int { return ceilDiv(terms, g.Terms) }
 
-// GemmSerial computes p on the calling goroutine. work is scratch of GemmWork(p, p.M, p.N) elements.
-func (t *Table) GemmSerial(p *Product, work []float32) { t.GemmBlock(p, 0, 0, p.M, p.N, work) }
-
-// GemmBlock computes the block of C at (i0, j0) of that many rows and columns, and the row sums that belong to it: those of its rows, if it is
-// of the first columns. work is scratch of at least GemmWork(p, rows, cols) elements.
-func (t *Table) GemmBlock(p *Product, i0, j0, rows, cols int, work []float32) {
-	if rows <= 0 {
-		return
-	}
-	x, g := p.block(i0, j0, rows, cols), t.gemm(p)
-	if cols <= 0 {
-		g.sumRows(&x, work)
-		return
-	}
-	if x.Beta == 0 {
-		x.D = nil
-	}
-	m, n, k := x.M, x.N, x.K
-	if k <= 0 || x.Alpha == 0 {
-		gemmScale(m, n, x.Beta, x.D, x.LDD, x.C, x.LDC)
-		if x.Finish != nil {
-			x.Finish(i0, j0, m, n)
-		}
-		return
-	}
-	l := g.plan(m, n, k, p.RowSums != nil)
-	packB := x.TransB || l.packB
+// GemmSerial computes p on the calling goroutine. work is scratch of GemmWork(p) elements.
+func (t *Table) GemmSerial(p *Product, work []float32) {
+	l := t.PlanGemm(p, 1)
 	work = alignToLine(work)
-	packedA, packedB := work[:l.sizeA], work[l.sizeA:l.sizeA+l.sizeB]
-	// op(A)[i][p] is A[i·aRow + p·aCol].
-	aRow, aCol := x.LDA, 1
-	if x.TransA {
-		aRow, aCol = 1, x.LDA
-	}
-	if l.wholeA {
-		for pc := 0; pc < k; pc += l.kc {
-			g.packTiles(packedA[g.elements(pc)*l.tiles*l.step:], &x, 0, pc, m, min(l.kc, k-pc), l.step, x.RowSums)
+	shared, own := work[:l.Shared], work[l.Shared:]
+	for slab := range l.Slabs {
+		for chunk := range l.Packs(slab) {
+			t.GemmPack(p, &l, slab, chunk, shared)
 		}
-	}
-	for jc := 0; jc < n; jc += l.nc {
-		nc := min(l.nc, n-jc)
-		for pc := 0; pc < k; pc += l.kc {
-			kc := min(l.kc, k-pc)
-			if packB {
-				g.packPanels(packedB, &x, pc, jc, kc, nc)
-			}
-			for ic := 0; ic < m; ic += l.mc {
-				mc := min(l.mc, m-ic)
-				// The block of A, tile after tile.
-				ap, tileRow, tileCol, tileNext := &x.A[ic*aRow+pc*aCol], aRow, aCol, l.step*aRow
-				if l.packA {
-					if l.wholeA {
-						ap = &packedA[g.elements(pc)*l.tiles*l.step]
-					} else {
-						sums := x.RowSums
-						if jc > 0 {
-							sums = nil
-						}
-						g.packTiles(packedA, &x, ic, pc, mc, kc, l.step, sums)
-						ap = &packedA[0]
-					}
-					tileRow, tileCol, tileNext = 1, l.step, l.step*g.elements(kc)
-				}
-				for j := 0; j < nc; {
-					w := g.panel(nc - j)
-					var bp *float32
-					bRow := g.NR
-					if packB {
-						bp = &packedB[j/g.NR*g.NR*g.elements(kc)+j%g.NR]
-					} else {
-						bp, bRow = &x.B[pc*x.LDB+jc+j], x.LDB
-					}
-					cp := &x.C[ic*x.LDC+jc+j]
-					dp, dRow, s := cp, x.LDC, float32(1)
-					if pc == 0 {
-						dp, s = nil, x.Beta
-						if x.D != nil {
-							dp, dRow = &x.D[ic*x.LDD+jc+j], x.LDD
-						}
-					}
-					g.Panel(mc, w, g.elements(kc), l.step, ap, tileRow, tileCol, tileNext, bp, bRow, cp, x.LDC, dp, dRow, x.Alpha, s)
-					j += w
-				}
-				if x.Finish != nil && pc+kc == k {
-					x.Finish(i0+ic, j0+jc, mc, nc)
-				}
-			}
+		for chunk := range l.Blocks(slab) {
+			t.GemmBlock(p, &l, slab, chunk, shared, own)
 		}
 	}
 }
 
-// sumRows computes the row sums of a product without columns.
-func (g *GemmKernel) sumRows(x *Product, work []float32) {
-	if x.RowSums == nil || x.Alpha == 0 {
-		return
+// GemmWork is how many float32 of scratch memory GemmSerial needs.
+func (t *Table) GemmWork(p *Product) int {
+	l := t.PlanGemm(p, 1)
+	return l.Shared + l.Own + gemmSlack
+}
+
+// GemmPlan is how a product is cut into steps that may run on several threads and work on what is in the caches. For each of its slabs of
+// columns, one after the other, first all chunks of GemmPack run, in any order, then all of GemmBlock.
+type GemmPlan struct {
+	Slabs  int
+	Shared int // elements of scratch memory that all steps share
+	Own    int // elements that a GemmBlock needs for itself
+
+	m, n, k     int
+	step        int // rows of a tile
+	rows, cols  int // of a block of C, the chunk of a GemmBlock
+	nc, kc      int // columns and terms that are worked on at a time
+	slab        int // columns of B that are packed at a time for all blocks
+	nr          int
+	packA       bool
+	wholeA      bool // A is packed once for a block of C, not once for nc columns
+	packB       bool
+	sharedB     bool // by GemmPack
+	sizeA       int  // elements of packed A, in Own
+	packs, down int  // chunks of terms, rows of blocks
+}
+
+const (
+	// gemmCallFLOP take well below 100 µs: so much a call of Panel may do, for which the garbage collector has to wait.
+	gemmCallFLOP = 8 << 20
+	// gemmColumns is how many columns of C are finished at a time. With as many rows as fit they stay in the second-level cache while one
+	// block of terms after the other is added.
+	gemmColumns = 384
+	// gemmChunkFLOP is a chunk that is worth to be claimed by a thread, gemmChunksPerThread so many that a thread that is held up holds up a
+	// quarter of its share.
+	gemmChunkFLOP       = 1 << 19
+	gemmChunksPerThread = 4
+	// gemmWholeA is the largest A, in elements, that is packed for all terms.
+	gemmWholeA = 1 << 20
+	// gemmAlias is a leading dimension whose rows all fall into the same sets of the first-level cache, 4 KiB.
+	gemmAlias = 1 << 10
+)
+
+// PlanGemm cuts p for so many threads. It looks at the sizes, strides and extras of p, not at its data.
+func (t *Table) PlanGemm(p *Product, threads int) GemmPlan {
+	if p.M <= 0 || p.N <= 0 && p.RowSums == nil {
+		return GemmPlan{}
 	}
-	for i := 0; i < x.M; i += g.MR {
-		for p := 0; p < x.K; p += g.KC {
-			g.packTiles(work, x, i, p, min(g.MR, x.M-i), min(g.KC, x.K-p), g.MR, x.RowSums)
+	g := t.gemm(p)
+	n := max(p.N, 1) // no columns, but row sums
+	l := GemmPlan{Slabs: 1, m: p.M, n: p.N, k: p.K, step: g.MR, rows: p.M, cols: n, slab: n, nr: g.NR, packs: 1, down: 1}
+	if p.K <= 0 || p.Alpha == 0 {
+		return l
+	}
+	l.packs = ceilDiv(p.K, g.KC)
+	l.kc = ceilDiv(ceilDiv(p.K, l.packs), gemmTerms) * gemmTerms
+	l.packs = ceilDiv(p.K, l.kc)
+	if g.Direct {
+		// As many rows in every tile: 17 rows are 9 and 8, not 14 and 3.
+		l.step = ceilDiv(p.M, ceilDiv(p.M, g.MR))
+	}
+	l.nc = g.NR * ceilDiv(ceilDiv(n, ceilDiv(n, gemmColumns)), g.NR)
+	c := caches()
+	most := max(4, min(c.l2/2/(4*g.elements(l.kc)), c.l2/3/(4*gemmColumns), gemmCallFLOP/(2*g.NR*g.elements(l.kc)))/l.step) * l.step
+	l.down = ceilDiv(p.M, most)
+
+	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it. It pays where rows are read
+	// from memory, or fall into the same sets of a cache, or are many.
+	l.packA = !g.Direct || p.LDA%gemmAlias == 0 && p.N > 4*g.NR || p.RowSums != nil && !p.TransA
+	l.packB = p.N > 0 && (!g.Direct || p.TransB || p.M > 16*g.MR || p.M > g.MR && p.K*p.N > c.l3/8)
+	l.sharedB = l.packB && l.down > 1
+	if l.sharedB {
+		l.slab = min(p.N, max(8, c.l3/4/(4*g.elements(p.K))/g.NR)*g.NR)
+		l.slab = g.NR * ceilDiv(ceilDiv(p.N, ceilDiv(p.N, l.slab)), g.NR)
+		l.Slabs = ceilDiv(p.N, l.slab)
+		l.Shared = ceilDiv(ceilDiv(l.slab, g.NR)*g.NR*g.elements(p.K), gemmSlack)*gemmSlack + gemmSlack
+	}
+	l.cut(g, threads)
+	if l.packA {
+		rows := ceilDiv(l.rows, l.step) * l.step
+		l.wholeA = rows*g.elements(p.K) <= gemmWholeA
+		l.sizeA = rows*g.elements(l.kc) + gemmSlack
+		if l.wholeA {
+			l.sizeA = rows*g.elements(p.K) + gemmSlack
 		}
+		l.sizeA = ceilDiv(l.sizeA, gemmSlack) * gemmSlack
+	}
+	l.Own = l.sizeA
+	if l.packB && !l.sharedB {
+		l.Own += l.nc*g.elements(l.kc) + gemmSlack
+	}
+	return l
+}
+
+// gemmTerms is what blocks of terms are multiples of.
+const gemmTerms = 16
+
+// cut chooses the blocks of C: no more rows than down says, and enough blocks for all threads.
+func (l *GemmPlan) cut(g *GemmKernel, threads int) {
+	l.cols = l.slab
+	if threads > 1 {
+		flop := 2 * l.m * max(l.slab, gemmSumFLOP) * l.k
+		chunks := min(threads*gemmChunksPerThread, flop/gemmChunkFLOP)
+		across, height, width := 1, 4*l.step, 4*g.NR
+		for l.down*across < chunks {
+			switch high, wide := l.m/l.down, l.slab/across; {
+			case wide >= 2*l.nc || wide >= 2*width && wide > high:
+				across *= 2
+			case high >= 2*height:
+				l.down *= 2
+			case wide >= 2*width:
+				across *= 2
+			default:
+				chunks = 0
+			}
+		}
+		l.cols = g.NR * ceilDiv(ceilDiv(l.slab, across), g.NR)
+		l.nc = min(l.nc, l.cols)
+	}
+	l.rows = l.step * ceilDiv(ceilDiv(l.m, l.down), l.step)
+	l.down = ceilDiv(l.m, l.rows)
+}
+
+// gemmSumFLOP is how much longer adding up a row of op(A) takes than an element of C: it comes from memory.
+const gemmSumFLOP = 16
+
+// columns are those of slab.
+func (l *GemmPlan) columns(slab int) (from, to int) {
+	return slab * l.slab, min((slab+1)*l.slab, l.n)
+}
+
+// Packs is how many chunks of GemmPack there are in a slab.
+func (l *GemmPlan) Packs(slab int) int {
+	if !l.sharedB {
+		return 0
+	}
+	from, to := l.columns(slab)
+	return l.packs * ceilDiv(to-from, gemmPackWidth*l.nr)
+}
+
+// gemmPackWidth is how many panels are packed at a time.
+const gemmPackWidth = 4
+
+// Blocks is how many chunks of GemmBlock there are in a slab.
+func (l *GemmPlan) Blocks(slab int) int {
+	from, to := l.columns(slab)
+	return l.down * max(1, ceilDiv(to-from, l.cols))
+}
+
+// GemmPack packs a part of op(B) into shared, for all blocks of the slab.
+func (t *Table) GemmPack(p *Product, l *GemmPlan, slab, chunk int, shared []float32) {
+	from, to := l.columns(slab)
+	pc := chunk % l.packs * l.kc
+	j := from + chunk/l.packs*gemmPackWidth*l.nr
+	kc := min(l.kc, l.k-pc)
+	g := t.gemm(p)
+	g.packPanels(shared[g.elements(pc)*ceilDiv(l.slab, g.NR)*g.NR+(j-from)*g.elements(kc):], p, pc, j, kc, min(gemmPackWidth*l.nr, to-j))
+}
+
+// GemmBlock computes a block of C and the row sums that belong to it: those of its rows, if it is of the first columns. own is scratch of its
+// own, shared what GemmPack has filled; they are read faster where they begin at a multiple of 64 bytes.
+func (t *Table) GemmBlock(p *Product, l *GemmPlan, slab, chunk int, shared, own []float32) {
+	g := t.gemm(p)
+	from, to := l.columns(slab)
+	across := max(1, ceilDiv(to-from, l.cols))
+	ic, jc := chunk/across*l.rows, from+chunk%across*l.cols
+	b := gemmBlock{g: g, p: p, l: l, from: from, shared: shared, i: ic, m: min(l.rows, p.M-ic)}
+	b.packedA, b.packedB = own[:l.sizeA], own[l.sizeA:]
+	switch end := min(jc+l.cols, to); {
+	case p.K <= 0 || p.Alpha == 0:
+		b.scale(jc, end)
+	case end <= jc:
+		b.sumRows()
+	default:
+		for j := jc; j < end; j += l.nc {
+			b.multiply(j, min(l.nc, end-j), j == jc)
+		}
+	}
+}
+
+// gemmBlock is a block of C being computed: m rows from i on.
+type gemmBlock struct {
+	g                *GemmKernel
+	p                *Product
+	l                *GemmPlan
+	from             int       // first column of the slab
+	shared           []float32 // its columns of B
+	i, m             int
+	packedA, packedB []float32
+}
+
+// multiply computes nc columns from jc on; first says that they are the first of the block.
+func (b *gemmBlock) multiply(jc, nc int, first bool) {
+	g, p, l := b.g, b.p, b.l
+	d, ldd := p.D, p.LDD
+	if p.Beta == 0 {
+		d = nil
+	}
+	for pc := 0; pc < p.K; pc += l.kc {
+		kc := min(l.kc, p.K-pc)
+		terms := g.elements(kc)
+		a, aRow, aCol, aNext := b.tiles(pc, kc, first, jc == 0)
+		if l.packB && !l.sharedB {
+			g.packPanels(b.packedB, p, pc, jc, kc, nc)
+		}
+		for j := jc; j < jc+nc; {
+			w := g.panel(jc + nc - j)
+			// The panel of B.
+			var bp *float32
+			bRow := g.NR
+			switch {
+			case l.sharedB:
+				at := j - b.from
+				bp = &b.shared[g.elements(pc)*ceilDiv(l.slab, g.NR)*g.NR+at/g.NR*g.NR*terms+at%g.NR]
+			case l.packB:
+				at := j - jc
+				bp = &b.packedB[at/g.NR*g.NR*terms+at%g.NR]
+			default:
+				bp, bRow = &p.B[pc*p.LDB+j], p.LDB
+			}
+			cp := &p.C[b.i*p.LDC+j]
+			switch {
+			case pc > 0:
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, cp, p.LDC, p.Alpha, 1)
+			case d != nil:
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, &d[b.i*ldd+j], ldd, p.Alpha, p.Beta)
+			default:
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, nil, 0, p.Alpha, 0)
+			}
+			j += w
+		}
+	}
+	if p.Finish != nil {
+		p.Finish(b.i, jc, b.m, nc)
+	}
+}
+
+// tiles are terms pc… of the block's rows of op(A), as Panel reads them: where they lie or packed, which is done for the first columns of the
+// block. Those of C also get the row sums.
+func (b *gemmBlock) tiles(pc, kc int, first, ofC bool) (a *float32, aRow, aCol, aNext int) {
+	g, p, l := b.g, b.p, b.l
+	sums := p.RowSums
+	if !ofC {
+		sums = nil
+	}
+	if l.packA {
+		tiles := b.packedA
+		if l.wholeA {
+			tiles = tiles[g.elements(pc)*ceilDiv(b.m, l.step)*l.step:]
+		}
+		if first || !l.wholeA {
+			g.packTiles(tiles, p, b.i, pc, b.m, kc, l.step, sums)
+		}
+		return &tiles[0], 1, l.step, l.step * g.elements(kc)
+	}
+	if p.TransA {
+		if sums != nil {
+			for i := b.i; i < b.i+b.m; i += l.step {
+				g.SumRows(&sums[i], &p.A[pc*p.LDA+i], p.LDA, kc, min(l.step, b.i+b.m-i))
+			}
+		}
+		return &p.A[pc*p.LDA+b.i], 1, p.LDA, l.step
+	}
+	return &p.A[b.i*p.LDA+pc], p.LDA, 1, l.step * p.LDA
+}
+
+// sumRows computes the row sums of a product without columns.
+func (b *gemmBlock) sumRows() {
+	for pc := 0; pc < b.p.K; pc += b.l.kc {
+		b.tiles(pc, min(b.l.kc, b.p.K-pc), true, true)
+	}
+}
+
+// scale computes C = beta·D in columns from…to.
+func (b *gemmBlock) scale(from, to int) {
+	p := b.p
+	for i := b.i; i < b.i+b.m; i++ {
+		c := p.C[i*p.LDC+from : i*p.LDC+to]
+		if p.D == nil || p.Beta == 0 {
+			clear(c)
+			continue
+		}
+		for j, v := range p.D[i*p.LDD+from : i*p.LDD+to] {
+			c[j] = p.Beta * v
+		}
+	}
+	if p.Finish != nil && to > from {
+		p.Finish(b.i, from, b.m, to-from)
 	}
 }
 
 // packPanels packs rows pc… and columns jc… of op(B) in panels.
 func (g *GemmKernel) packPanels(dst []float32, x *Product, pc, jc, kc, nc int) {
+	if !x.TransB && g.PackPanels != nil {
+		g.PackPanels(&dst[0], g.NR*kc, &x.B[pc*x.LDB+jc], x.LDB, kc, nc)
+		return
+	}
 	for j := 0; j < nc; j += g.NR {
 		w := min(g.NR, nc-j)
 		if !x.TransB {
@@ -279,7 +444,7 @@ func (g *GemmKernel) packTiles(dst []float32, x *Product, ic, pc, mc, kc, step i
 			g.PackColumns(tile, &x.A[(ic+i)*x.LDA+pc], x.LDA, kc, n, step)
 		}
 		if sums != nil {
-			g.SumRows(&sums[ic+i], tile, g.elements(kc), n, step)
+			g.SumRows(&sums[ic+i], tile, step, g.elements(kc), n)
 		}
 	}
 }
@@ -292,72 +457,6 @@ func (g *GemmKernel) panel(n int) int {
 	}
 	return w
 }
-
-// gemmScale computes C = beta·D.
-func gemmScale(m, n int, beta float32, d []float32, ldd int, c []float32, ldc int) {
-	for i := range m {
-		ci := c[i*ldc : i*ldc+n]
-		if d == nil || beta == 0 {
-			clear(ci)
-			continue
-		}
-		for j, v := range d[i*ldd : i*ldd+n] {
-			ci[j] = beta * v
-		}
-	}
-}
-
-// gemmPlan is how a product is cut into blocks that stay in the caches.
-type gemmPlan struct {
-	step         int  // rows of a tile
-	tiles        int  // of all rows
-	mc, nc, kc   int  // block sizes
-	packA, packB bool // B is packed in any case if it is transposed
-	wholeA       bool // A is packed once, not block by block
-	sizeA, sizeB int  // elements of the packed blocks
-}
-
-func (g *GemmKernel) plan(m, n, k int, sums bool) gemmPlan {
-	mc, nc := g.blocks()
-	p := gemmPlan{kc: min(g.KC, k), step: g.MR}
-	if g.Direct {
-		// As many rows in every tile: 17 rows are 9 and 8, not 14 and 3.
-		p.step = ceilDiv(m, ceilDiv(m, g.MR))
-	}
-	p.tiles = ceilDiv(m, p.step)
-	p.mc = mc / p.step * p.step
-	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it.
-	p.packA = !g.Direct || n > 4*g.NR || sums
-	p.packB = !g.Direct || m > 4*g.MR
-	p.nc = min(nc, ceilDiv(n, g.NR)*g.NR)
-	if p.packA {
-		if m <= mc && p.tiles*p.step*k <= mc*g.KC {
-			p.wholeA = true
-			p.mc = m
-			p.sizeA = p.tiles*p.step*g.elements(k) + gemmSlack
-			// Nothing is packed again for another block of columns: keep it so small that it comes from the nearest cache.
-			p.nc = min(p.nc, 4*g.NR)
-		} else {
-			p.sizeA = min(p.mc, p.tiles*p.step)*g.elements(p.kc) + gemmSlack
-		}
-		p.sizeA = ceilDiv(p.sizeA, gemmSlack) * gemmSlack
-	}
-	p.sizeB = p.nc*g.elements(p.kc) + gemmSlack
-	return p
-}
-
-// blocks are MC and NC: a packed block of A fills half of the second-level cache, one of B an eighth of the last. A call of Panel, which the
-// garbage collector has to wait for, is kept below gemmCallFLOP.
-func (g *GemmKernel) blocks() (mc, nc int) {
-	c := caches()
-	kc := g.elements(g.KC)
-	mc = min(c.l2/2/(4*kc), gemmCallFLOP/(2*g.NR*kc))
-	nc = c.l3 / 8 / (4 * kc)
-	return max(mc/g.MR, 4) * g.MR, min(max(nc/g.NR, 8), 64) * g.NR
-}
-
-// gemmCallFLOP take well below 100 µs.
-const gemmCallFLOP = 8 << 20
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 

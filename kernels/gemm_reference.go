@@ -9,6 +9,7 @@ var referenceGemm = GemmKernel{
 	Panel:       gemmPanel,
 	PackRows:    gemmPackRows,
 	PackColumns: gemmPackColumns,
+	PackPanels:  gemmPackPanels,
 	SumRows:     gemmSumRows,
 	Peak:        gemmPeak,
 	PeakFLOP:    16,
@@ -75,12 +76,22 @@ func gemmPackColumns(dst, src *float32, ld, k, n, width int) {
 	}
 }
 
-func gemmSumRows(sums, a *float32, k, n, width int) {
-	to, tile := unsafe.Slice(sums, n), unsafe.Slice(a, (k-1)*width+n)
+func gemmPackPanels(dst *float32, next int, src *float32, ld, k, n int) {
+	const nr = 4
+	to, from := unsafe.Slice(dst, (n-1)/nr*next+nr*k), unsafe.Slice(src, (k-1)*ld+n)
+	for p := range k {
+		for j := 0; j < n; j += nr {
+			copy(to[j/nr*next+p*nr:][:nr], from[p*ld+j:p*ld+min(j+nr, n)])
+		}
+	}
+}
+
+func gemmSumRows(sums, a *float32, ld, k, n int) {
+	to, columns := unsafe.Slice(sums, n), unsafe.Slice(a, (k-1)*ld+n)
 	for i := range to {
 		var s [4]float32
 		for p := range k {
-			s[p%4] += tile[p*width+i]
+			s[p%4] += columns[p*ld+i]
 		}
 		to[i] += (s[0] + s[1]) + (s[2] + s[3])
 	}

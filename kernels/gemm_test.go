@@ -108,7 +108,7 @@ func (p productCase) check(t *testing.T, table *Table, r *rand.Rand) {
 			}
 		}
 	}
-	work := filledWith(nan, table.GemmWork(&x, p.m, p.n))
+	work := filledWith(nan, table.GemmWork(&x))
 
 	table.GemmSerial(&x, work)
 
@@ -126,7 +126,11 @@ func (p productCase) check(t *testing.T, table *Table, r *rand.Rand) {
 		want, bound := float64(before), math.Abs(float64(before))
 		if i < p.m && p.alpha != 0 {
 			for q := range p.k {
-				v := float64(a[start(p.transA, i, lda)+start(!p.transA, q, lda)])
+				at := i*lda + q
+				if p.transA {
+					at = q*lda + i
+				}
+				v := float64(a[at])
 				want += v
 				bound += math.Abs(v)
 			}
@@ -174,7 +178,7 @@ func (p productCase) check(t *testing.T, table *Table, r *rand.Rand) {
 // multiply computes C = alpha·op(A)·op(B) + beta·C, as BLAS.
 func multiply(t *Table, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	p := Product{TransA: transA, TransB: transB, M: m, N: n, K: k, Alpha: alpha, A: a, LDA: lda, B: b, LDB: ldb, Beta: beta, D: c, LDD: ldc, C: c, LDC: ldc}
-	t.GemmSerial(&p, make([]float32, t.GemmWork(&p, m, n)))
+	t.GemmSerial(&p, make([]float32, t.GemmWork(&p)))
 }
 
 func filledWith(v float32, n int) []float32 {
@@ -217,7 +221,7 @@ func TestGemmBlocks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, table := range gemmTables() {
 		g := table.Gemm
-		mc, nc := g.blocks()
+		mc, nc := 16*g.MR+1, gemmColumns
 		for _, s := range [][3]int{
 			{17, 17, 64}, {65, 64, 65}, {3, 5, 2*g.KC + 1}, {4*g.MR + 1, 4*g.NR + 1, g.KC + 3}, {2*g.MR + 1, 9*g.NR + 5, 2 * g.KC},
 			{9*g.MR + 1, 2*g.NR + 5, g.KC + 1}, {mc + g.MR + 1, 5 * g.NR, 10}, {5, nc + 3*g.NR + 1, 9}, {mc + 1, 4*g.NR + 3, 7}, {2, 3, 5 * g.KC},
@@ -317,7 +321,7 @@ func TestGemmAddRow(t *testing.T) {
 		}
 		multiply(table, false, true, m, n, k, 1, a, k, b, k, 1, want, n)
 		p := Product{TransB: true, M: m, N: n, K: k, Alpha: 1, A: a, LDA: k, B: b, LDB: k, Beta: 1, D: bias, C: got, LDC: n}
-		work := make([]float32, table.GemmWork(&p, m, n))
+		work := make([]float32, table.GemmWork(&p))
 		table.GemmSerial(&p, work)
 		same(t, table.Name, got, want)
 		p.K = 0
@@ -326,48 +330,91 @@ func TestGemmAddRow(t *testing.T) {
 	}
 }
 
-// TestGemmSumRows: every table adds up the rows of a packed tile in the same order, and touches no other sums.
+// TestGemmSumRows: every table adds up rows in the same order, and touches no other sums.
 func TestGemmSumRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 15))
 	for _, table := range Tables() {
-		for width := 1; width <= table.Gemm.MR; width++ {
-			for n := 1; n <= width; n++ {
+		for n := 1; n <= table.Gemm.MR; n++ {
+			for ld := n; ld <= n+3; ld++ {
 				for k := 1; k <= 13; k++ {
-					a, sums := randomSlice(r, k*width+gemmSlack), randomSlice(r, n+gemmGuard)
+					a, sums := randomSlice(r, (k-1)*ld+n), randomSlice(r, n+gemmGuard)
 					want := append([]float32(nil), sums...)
-					gemmSumRows(&want[0], &a[0], k, n, width)
-					table.Gemm.SumRows(&sums[0], &a[0], k, n, width)
-					same(t, fmt.Sprintf("%s: %d rows of %d, %d columns", table.Name, n, width, k), sums, want)
+					gemmSumRows(&want[0], &a[0], ld, k, n)
+					table.Gemm.SumRows(&sums[0], &a[0], ld, k, n)
+					same(t, fmt.Sprintf("%s: %d rows of %d, %d columns", table.Name, n, ld, k), sums, want)
 				}
 			}
 		}
 	}
 }
 
-// TestGemmRowSumsBits: the bits of a sum do not depend on where a product is cut, on how A is stored, or on whether there are columns.
-func TestGemmRowSumsBits(t *testing.T) {
+// TestGemmPackPanels: what is in the panels is what was in the rows, and nothing is written elsewhere.
+func TestGemmPackPanels(t *testing.T) {
+	r := rand.New(rand.NewPCG(18, 19))
+	for _, table := range Tables() {
+		nr := table.Gemm.NR
+		for n := 1; n <= 3*nr+1; n++ {
+			k, ld := 1+r.IntN(5), n+r.IntN(4)
+			next := nr*k + r.IntN(9)
+			src := randomSlice(r, (k-1)*ld+n)
+			dst := randomSlice(r, ceilDiv(n, nr)*next+gemmGuard)
+			want := append([]float32(nil), dst...)
+			table.Gemm.PackPanels(&dst[0], next, &src[0], ld, k, n)
+			for p := range k {
+				for j := range ceilDiv(n, nr) * nr {
+					at := j/nr*next + p*nr + j%nr
+					if want[at] = dst[at]; j < n {
+						want[at] = src[p*ld+j]
+					}
+				}
+			}
+			same(t, fmt.Sprintf("%s: %d rows of %d", table.Name, k, n), dst, want)
+		}
+	}
+}
+
+// TestGemmPlans: on any number of threads a plan's blocks cover C once and give the bits of the serial product and sums.
+func TestGemmPlans(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 17))
 	for _, table := range gemmTables() {
-		m, n, k := 6*table.Gemm.MR+5, 6*table.Gemm.NR+3, 2*table.Gemm.KC+19
-		a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), make([]float32, m*n)
-		p := Product{M: m, N: n, K: k, Alpha: 1, A: a, LDA: k, B: b, LDB: n, C: c, LDC: n, RowSums: make([]float32, m)}
-		work := make([]float32, table.GemmWork(&p, m, n))
-		table.GemmSerial(&p, work)
-		q := p
-		q.TransA, q.A, q.LDA, q.RowSums = true, transposed(a, m, k), m, make([]float32, m)
-		for i := 0; i < m; {
-			h := min(1+r.IntN(m/2), m-i)
-			for j := 0; j < n; {
-				w := min(1+r.IntN(n/2), n-j)
-				table.GemmBlock(&q, i, j, h, w, work)
-				j += w
+		g := table.Gemm
+		for _, s := range [][3]int{{6*g.MR + 5, 6*g.NR + 3, 2*g.KC + 19}, {40*g.MR + 1, 3, 10}, {3, 40*g.NR + 1, 10}, {33*g.MR + 1, 33*g.NR + 1, 9}, {5, 6, 7}} {
+			m, n, k := s[0], s[1], s[2]
+			a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), make([]float32, m*n)
+			p := Product{M: m, N: n, K: k, Alpha: 1, A: a, LDA: k, B: b, LDB: n, C: c, LDC: n, RowSums: make([]float32, m)}
+			table.GemmSerial(&p, make([]float32, table.GemmWork(&p)))
+			for _, threads := range []int{1, 2, 3, 16, 100} {
+				q := p
+				q.TransA, q.A, q.LDA, q.RowSums = true, transposed(a, m, k), m, make([]float32, m)
+				q.C = filledWith(float32(math.NaN()), m*n)
+				finished := make([]float32, m*n)
+				q.Finish = func(i0, j0, rows, cols int) {
+					for i := i0; i < i0+rows; i++ {
+						for j := j0; j < j0+cols; j++ {
+							finished[i*n+j]++
+						}
+					}
+				}
+				l := table.PlanGemm(&q, threads)
+				shared, own := make([]float32, l.Shared+gemmSlack), make([]float32, l.Own+gemmSlack)
+				for slab := range l.Slabs {
+					for chunk := range l.Packs(slab) {
+						table.GemmPack(&q, &l, slab, l.Packs(slab)-1-chunk, shared)
+					}
+					for chunk := range l.Blocks(slab) {
+						table.GemmBlock(&q, &l, slab, l.Blocks(slab)-1-chunk, shared, own)
+					}
+				}
+				what := fmt.Sprintf("%s, %d threads, %v", table.Name, threads, s)
+				same(t, what, q.C, p.C)
+				same(t, what+": sums", q.RowSums, p.RowSums)
+				same(t, what+": finished", finished, filledWith(1, m*n))
 			}
-			i += h
+			q := p
+			q.N, q.B, q.C, q.RowSums = 0, nil, nil, make([]float32, m)
+			table.GemmSerial(&q, make([]float32, table.GemmWork(&q)))
+			same(t, table.Name+": sums alone", q.RowSums, p.RowSums)
 		}
-		same(t, table.Name, q.RowSums, p.RowSums)
-		p.N, p.B, p.C, p.RowSums = 0, nil, nil, make([]float32, m)
-		table.GemmSerial(&p, make([]float32, table.GemmWork(&p, m, 0)))
-		same(t, table.Name+" alone", p.RowSums, q.RowSums)
 	}
 }
 

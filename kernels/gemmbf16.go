@@ -95,13 +95,13 @@ func gemmBF16PackColumns(dst, src *float32, ld, k, n, width int) {
 	}
 }
 
-// gemmBF16SumRows adds up the rows of a packed tile, of two terms a row, in the order of SumRows and of gemmBF16Panel.
-func gemmBF16SumRows(sums, a *float32, k, n, width int) {
-	to, tile := unsafe.Slice(sums, n), words(a, (k-1)*width+n)
+// gemmBF16SumRows adds up rows of two terms an element, in the order of SumRows and of gemmBF16Panel.
+func gemmBF16SumRows(sums, a *float32, ld, k, n int) {
+	to, columns := unsafe.Slice(sums, n), words(a, (k-1)*ld+n)
 	for i := range to {
 		var s [4]float32
 		for p := range k {
-			w, sum := tile[p*width+i], &s[p%4]
+			w, sum := columns[p*ld+i], &s[p%4]
 			*sum = addBF16(*sum, w>>16, oneBF16)
 			*sum = addBF16(*sum, w, oneBF16)
 		}

@@ -36,10 +36,6 @@ func (d *Device) Gemm(transA, transB bool, m, n, k int, alpha float32, a []float
 const (
 	// gemmSerialFLOP is the product that is not worth waking other threads for.
 	gemmSerialFLOP = 1 << 20
-	// gemmSumFLOP is how much longer adding up a row of op(A) takes than an element of C: it comes from memory.
-	gemmSumFLOP = 16
-	// gemmChunksPerThread: so many that a thread that is held up holds up a quarter of its share, so few that packing does not repeat.
-	gemmChunksPerThread = 4
 	// A product of so few elements and so many terms is cut along its terms.
 	gemmSplitArea, gemmSplitK, gemmSplitTerms = 64 * 64, 8192, 2048
 )
@@ -47,13 +43,13 @@ const (
 // gemmRun is one product under way. It is kept for the next one, so that products allocate nothing.
 type gemmRun struct {
 	kernels.Product
-	table        *kernels.Table
-	rows, cols   int       // of a chunk
-	across       int       // chunks in a row of chunks
-	work         []float32 // workSize a worker
-	workSize     int
-	partial      []float32 // sums of a product that is cut along its terms
-	block, terms func(chunk, worker int)
+	table              *kernels.Table
+	plan               kernels.GemmPlan
+	slab               int
+	shared, own        []float32 // ownSize a worker
+	ownSize            int
+	partial            []float32 // sums of a product that is cut along its terms
+	pack, block, terms func(chunk, worker int)
 }
 
 // gemmRuns are a device's idle products: as many as were ever under way at once.
@@ -71,7 +67,7 @@ func (d *Device) takeGemm() *gemmRun {
 		return g
 	}
 	g := &gemmRun{table: d.kernels}
-	g.block, g.terms = g.runBlock, g.runTerms
+	g.pack, g.block, g.terms = g.runPack, g.runBlock, g.runTerms
 	return g
 }
 
@@ -82,8 +78,8 @@ func (d *Device) giveGemm(g *gemmRun) {
 	d.gemms.idle = append(d.gemms.idle, g)
 }
 
-// product computes p on the device's threads. It cuts C into a grid of blocks, one serial product each. How many depends on the threads,
-// which an element's bits do not depend on; where it cuts along the terms, which they depend on, it looks at the shape alone.
+// product computes p on the device's threads. How it is cut into blocks of C depends on their number, which an element's bits do not depend
+// on; where it is cut along the terms, which they depend on, the shape alone decides.
 func (d *Device) product(p kernels.Product) {
 	if p.M <= 0 || p.N <= 0 && p.RowSums == nil {
 		return
@@ -95,59 +91,46 @@ func (d *Device) product(p kernels.Product) {
 		g.splitTerms(d)
 		return
 	}
-	tiles := &d.kernels.Gemm
-	g.rows, g.cols = p.M, p.N
-	g.across = 1
-	if flop := 2 * p.M * max(p.N, gemmSumFLOP) * max(p.K, 1); flop > gemmSerialFLOP && d.Threads() > 1 {
-		g.cut(min(d.Threads()*gemmChunksPerThread, flop/(gemmSerialFLOP/2)), tiles.MR, tiles.NR)
+	threads := d.Threads()
+	if 2*p.M*p.N*p.K <= gemmSerialFLOP {
+		threads = 1
 	}
-	// The last blocks may be smaller, and want another plan.
-	size := 0
-	down := ceilDiv(p.M, g.rows)
-	for _, m := range [2]int{min(g.rows, p.M), p.M - (down-1)*g.rows} {
-		for _, n := range [2]int{min(g.cols, p.N), p.N - (g.across-1)*g.cols} {
-			size = max(size, g.table.GemmWork(&p, m, n))
-		}
+	g.plan = d.kernels.PlanGemm(&g.Product, threads)
+	g.lend(d, g.plan.Shared, g.plan.Own)
+	for g.slab = 0; g.slab < g.plan.Slabs; g.slab++ {
+		d.Run(g.plan.Packs(g.slab), g.pack)
+		d.Run(g.plan.Blocks(g.slab), g.block)
 	}
-	g.run(d, down*g.across, g.block, size)
+	g.release(d)
 }
 
-// cut chooses the blocks: about square, since a block packs its rows of op(A) and its columns of op(B) for itself, and of whole tiles.
-func (g *gemmRun) cut(chunks, mr, nr int) {
-	down, across := 1, 1
-	for down*across < chunks {
-		switch high, wide := g.M/down, g.N/across; {
-		case high >= wide && high >= 4*mr:
-			down *= 2
-		case wide >= 4*nr:
-			across *= 2
-		case high >= 4*mr:
-			down *= 2
-		default:
-			chunks = 0
-		}
+// lend takes scratch memory, shared by all workers and for each of its own. Any worker may take a chunk, however few there are.
+func (g *gemmRun) lend(d *Device, shared, own int) {
+	shared = ceilDiv(shared, 32) * 32
+	g.ownSize = ceilDiv(own, 32) * 32
+	if size := shared + g.ownSize*d.Threads(); size > 0 {
+		work := d.scratch(size)
+		g.shared, g.own = work[:shared], work[shared:]
 	}
-	g.rows = ceilDiv(ceilDiv(g.M, down), mr) * mr
-	g.cols = max(1, ceilDiv(ceilDiv(g.N, across), nr)) * nr
-	g.across = max(1, ceilDiv(g.N, g.cols))
 }
 
-// run runs the chunks with size elements of scratch memory for every worker.
-func (g *gemmRun) run(d *Device, chunks int, f func(chunk, worker int), size int) {
-	g.workSize = ceilDiv(size, 32) * 32
-	g.work = d.scratch(g.workSize * d.Threads()) // any worker may take a chunk, however few there are
-	d.Run(chunks, f)
-	d.release(g.work)
-	g.work = nil
+func (g *gemmRun) release(d *Device) {
+	if g.shared != nil {
+		d.release(g.shared)
+	}
+	g.shared, g.own = nil, nil
 }
 
-func (g *gemmRun) scratch(worker int) []float32 {
-	return g.work[worker*g.workSize : (worker+1)*g.workSize]
+func (g *gemmRun) work(worker int) []float32 {
+	return g.own[worker*g.ownSize : (worker+1)*g.ownSize]
+}
+
+func (g *gemmRun) runPack(chunk, _ int) {
+	g.table.GemmPack(&g.Product, &g.plan, g.slab, chunk, g.shared)
 }
 
 func (g *gemmRun) runBlock(chunk, worker int) {
-	i, j := chunk/g.across*g.rows, chunk%g.across*g.cols
-	g.table.GemmBlock(&g.Product, i, j, min(g.rows, g.M-i), min(g.cols, g.N-j), g.scratch(worker))
+	g.table.GemmBlock(&g.Product, &g.plan, g.slab, chunk, g.shared, g.work(worker))
 }
 
 // splitTerms computes a small product of very many terms, such as the gradient of a narrow layer's weights, as the sum of products of
@@ -163,7 +146,9 @@ func (g *gemmRun) splitTerms(d *Device) {
 	if g.RowSums != nil {
 		chunks++
 	}
-	g.run(d, chunks, g.terms, max(g.table.GemmWork(&first, g.M, g.N), g.table.GemmWork(&last, g.M, g.N), g.table.GemmWork(&sums, g.M, 0)))
+	g.lend(d, 0, max(g.table.GemmWork(&first), g.table.GemmWork(&last), g.table.GemmWork(&sums)))
+	d.Run(chunks, g.terms)
+	g.release(d)
 	for i := range g.M {
 		row := g.C[i*g.LDC : i*g.LDC+g.N]
 		sum := g.partial[i*g.N : (i+1)*g.N]
@@ -190,7 +175,7 @@ func (g *gemmRun) runTerms(part, worker int) {
 	if parts := ceilDiv(g.K, gemmSplitTerms); part < parts {
 		p = g.part(part)
 	}
-	g.table.GemmSerial(&p, g.scratch(worker))
+	g.table.GemmSerial(&p, g.work(worker))
 }
 
 // part is the product of some of the terms, which belongs into partial.

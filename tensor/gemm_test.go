@@ -87,20 +87,6 @@ func randomTensor(r *rand.Rand, dev *Device, shape ...int) *Tensor {
 	return t
 }
 
-// TestGemmChunks: the blocks of a grid cover C, and none is empty.
-func TestGemmChunks(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for range 2000 {
-		g := gemmRun{Product: kernels.Product{M: 1 + r.IntN(3000), N: 1 + r.IntN(3000)}}
-		mr, nr := 1+r.IntN(14), 1+r.IntN(32)
-		g.cut(2+r.IntN(200), mr, nr)
-		down := ceilDiv(g.M, g.rows)
-		if g.rows%mr != 0 || g.cols%nr != 0 || (down-1)*g.rows >= g.M || (g.across-1)*g.cols >= g.N || down*g.rows < g.M || g.across*g.cols < g.N {
-			t.Fatalf("C of %dx%d in tiles of %dx%d: blocks of %dx%d, %d across", g.M, g.N, mr, nr, g.rows, g.cols, g.across)
-		}
-	}
-}
-
 // TestProductExtras: on any number of threads every block is finished once, when it is ready, and row sums have the same bits.
 func TestProductExtras(t *testing.T) {
 	for _, table := range kernels.Tables() {

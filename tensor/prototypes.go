@@ -79,7 +79,7 @@ func (p *prototypes) run(chunks int, f func(chunk int, s *prototypeScratch)) {
 	for _, n := range [2]int{p.block, p.count - (p.blocks-1)*p.block} {
 		var s prototypeScratch
 		for _, x := range []kernels.Product{p.logits(nil, n, &s, n), p.dz(nil, false, &s, n), p.dw(&s, n)} {
-			work = max(work, p.dev.kernels.GemmWork(&x, x.M, x.N))
+			work = max(work, p.dev.kernels.GemmWork(&x))
 		}
 	}
 	work = ceilDiv(work, 32) * 32

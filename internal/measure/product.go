@@ -69,7 +69,7 @@ func BatchedProduct(dev *tensor.Device, f Form, shape [4]int) Work {
 	}
 	work := make([][]float32, dev.Threads())
 	for i := range work {
-		work[i] = make([]float32, table.GemmWork(&products[0], m, n))
+		work[i] = make([]float32, table.GemmWork(&products[0]))
 	}
 	one := func(i, worker int) { table.GemmSerial(&products[i], work[worker]) }
 	return Work{

@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gemm writes the kernels of matrix products: GemmPanel, which multiplies, GemmPackRows and GemmPackColumns, which copy parts of a matrix
-// into the order in which GemmPanel reads them, and GemmSumRows, which adds up what they have copied.
+// gemm writes the kernels of matrix products: GemmPanel, which multiplies, GemmPackRows, GemmPackColumns and GemmPackPanels, which
+// copy parts of a matrix into the order in which GemmPanel reads them, and GemmSumRows, which adds up what they have copied.
 func gemm(c *build.Context, isa ISA) {
 	if isa == AVX2 {
 		c.StaticGlobal("lanes")
@@ -22,6 +22,7 @@ func gemm(c *build.Context, isa ISA) {
 	gemmPanel(c, isa, gemmFloat32Form)
 	gemmPackRows(c, isa)
 	gemmPackColumns(c, isa)
+	gemmPackPanels(c, isa)
 	gemmSumRows(c, isa, gemmFloat32Form)
 }
 
@@ -58,15 +59,15 @@ type gemmForm struct {
 	multiplyAdd func(c *build.Context, b, a, acc reg.VecPhysical)
 
 	sumDoc     string
-	prepareSum func(c *build.Context) // may use the registers from 4 on
-	sum        func(c *build.Context, a Mem, acc reg.VecPhysical)
+	prepareSum func(c *build.Context) // may use register 8
+	sum        func(c *build.Context, a, acc reg.VecPhysical)
 }
 
 var gemmFloat32Form = gemmForm{
 	name:        "Gemm",
 	multiplyAdd: func(c *build.Context, b, a, acc reg.VecPhysical) { c.VFMADD231PS(b, a, acc) },
 	prepareSum:  func(c *build.Context) {},
-	sum:         func(c *build.Context, a Mem, acc reg.VecPhysical) { c.VADDPS(a, acc, acc) },
+	sum:         func(c *build.Context, a, acc reg.VecPhysical) { c.VADDPS(a, acc, acc) },
 }
 
 // gemmPanel keeps a tile of C in registers: acc[i][j] += a[i]·b[j], one row of B and one column of A at a time. There is one loop for every

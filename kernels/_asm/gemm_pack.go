@@ -74,20 +74,103 @@ func gemmPackRows(c *build.Context, isa ISA) {
 	c.RET()
 }
 
-// gemmSumRows keeps four sums of vectors, one row of the tile in each lane.
+// gemmPackPanels copies row after row, so that memory is read in long stretches; the writes of one row, a panel apart, are few enough to stay
+// in the first-level cache until the next rows fill their lines.
+func gemmPackPanels(c *build.Context, isa ISA) {
+	nr := 2 * isa.Lanes()
+	c.Function("GemmPackPanels")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func(dst *float32, next int, src *float32, ld, k, n int)")
+	c.Doc(fmt.Sprintf("GemmPackPanels copies k rows of n elements to panels of %d: dst[j/%d·next + p·%d + j%%%d] = src[p·ld+j]. What is beyond n in the last", nr, nr, nr, nr),
+		"panel is undefined.")
+	dst, to, next, src, from, ld, ahead, k, n, left := reg.RDI, reg.R8, reg.RDX, reg.RSI, reg.R9, reg.RBX, reg.R11, reg.RAX, reg.R12, reg.RCX
+	c.Load(c.Param("dst"), dst)
+	c.Load(c.Param("next"), next)
+	c.SHLQ(Imm(2), next)
+	c.Load(c.Param("src"), src)
+	c.Load(c.Param("ld"), ld)
+	c.SHLQ(Imm(2), ld)
+	c.Load(c.Param("k"), k)
+	c.Load(c.Param("n"), n)
+	// The lanes of the last panel's first vector and of its second.
+	c.LEAQ(Mem{Base: n, Disp: -1}, left)
+	c.ANDQ(I8(int8(nr-1)), left)
+	c.INCQ(left)
+	masks := []reg.Register{reg.K1, reg.K2}
+	if isa == AVX512 {
+		c.MOVQ(I32(-1), reg.R10)
+		c.BZHIQ(left, reg.R10, reg.R10)
+		c.KMOVW(reg.R10L, reg.K1)
+		c.SHRQ(Imm(16), reg.R10)
+		c.KMOVW(reg.R10L, reg.K2)
+	} else {
+		masks = []reg.Register{reg.Y15, reg.Y14}
+		laneMask(c, reg.ECX, reg.X15, reg.Y15)
+		c.SUBQ(Imm(8), left)
+		laneMask(c, reg.ECX, reg.X14, reg.Y14)
+	}
+	at := func(base reg.Register, j int) Mem { return Mem{Base: base, Disp: j * isa.Bytes} }
+	// Four rows on: a row is a new page, of which no CPU's prefetcher knows.
+	c.LEAQ(Mem{Base: src, Index: ld, Scale: 4}, ahead)
+	c.Label("row")
+	c.TESTQ(k, k)
+	c.JE(LabelRef("done"))
+	c.MOVQ(dst, to)
+	c.MOVQ(src, from)
+	c.MOVQ(ahead, reg.R13)
+	c.MOVQ(n, left)
+	c.SUBQ(Imm(uint64(nr)), left)
+	c.JLE(LabelRef("last"))
+	c.Label("panel")
+	for j := 0; j < 2*isa.Bytes; j += 64 {
+		c.PREFETCHT0(Mem{Base: reg.R13, Disp: j})
+	}
+	for j := range 2 {
+		c.VMOVUPS(at(from, j), vec(isa, j))
+	}
+	for j := range 2 {
+		c.VMOVUPS(vec(isa, j), at(to, j))
+	}
+	c.ADDQ(Imm(uint64(2*isa.Bytes)), from)
+	c.ADDQ(Imm(uint64(2*isa.Bytes)), reg.R13)
+	c.ADDQ(next, to)
+	c.SUBQ(Imm(uint64(nr)), left)
+	c.JG(LabelRef("panel"))
+	c.Label("last")
+	for j := range 2 {
+		if isa == AVX512 {
+			c.VMOVUPS_Z(at(from, j), masks[j], vec(isa, j))
+		} else {
+			c.VMASKMOVPS(at(from, j), masks[j], vec(isa, j))
+		}
+	}
+	for j := range 2 {
+		c.VMOVUPS(vec(isa, j), at(to, j))
+	}
+	c.ADDQ(ld, src)
+	c.ADDQ(ld, ahead)
+	c.ADDQ(Imm(uint64(2*isa.Bytes)), dst)
+	c.DECQ(k)
+	c.JMP(LabelRef("row"))
+	c.Label("done")
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// gemmSumRows keeps four sums of vectors, one row in each lane.
 func gemmSumRows(c *build.Context, isa ISA, form gemmForm) {
 	c.Function(form.name + "SumRows")
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(sums, a *float32, k, n, width int)")
-	c.Doc(form.name+"SumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,",
-		fmt.Sprintf("s0…s3, added as (s0+s1) + (s2+s3). Up to %d elements beyond the last of a may be read.", isa.Lanes()-1)+form.sumDoc)
-	sums, a, k, width, width3, n := reg.RDI, reg.RSI, reg.RAX, reg.RDX, reg.RBX, reg.RCX
+	c.SignatureExpr("func(sums, a *float32, ld, k, n int)")
+	c.Doc(fmt.Sprintf(form.name+"SumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= %d. Its order is that of four sums", isa.Lanes()),
+		"over every fourth p, s0…s3, added as (s0+s1) + (s2+s3)."+form.sumDoc)
+	sums, a, ld, ld3, k, n := reg.RDI, reg.RSI, reg.RDX, reg.RBX, reg.R9, reg.RCX
 	c.Load(c.Param("sums"), sums)
 	c.Load(c.Param("a"), a)
+	c.Load(c.Param("ld"), ld)
+	c.SHLQ(Imm(2), ld)
+	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
 	c.Load(c.Param("n"), n)
-	c.Load(c.Param("width"), width)
-	c.SHLQ(Imm(2), width)
-	c.LEAQ(Mem{Base: width, Index: width, Scale: 2}, width3)
 	gemmMask(c, isa, gemmWidth{vectors: 1})
 	c.Load(c.Param("k"), k)
 	s := func(i int) reg.VecPhysical { return vec(isa, i) }
@@ -95,21 +178,25 @@ func gemmSumRows(c *build.Context, isa ISA, form gemmForm) {
 		zero(c, isa, s(i))
 	}
 	form.prepareSum(c)
-	row := []Mem{{Base: a}, {Base: a, Index: width, Scale: 1}, {Base: a, Index: width, Scale: 2}, {Base: a, Index: width3, Scale: 1}}
+	column := []Mem{{Base: a}, {Base: a, Index: ld, Scale: 1}, {Base: a, Index: ld, Scale: 2}, {Base: a, Index: ld3, Scale: 1}}
+	add := func(i int) {
+		masked(c, isa, column[i], vec(isa, 4+i))
+		form.sum(c, vec(isa, 4+i), s(i))
+	}
 	c.SUBQ(Imm(4), k)
 	c.JL(LabelRef("rest"))
 	c.Label("four")
 	for i := range 4 {
-		form.sum(c, row[i], s(i))
+		add(i)
 	}
-	c.LEAQ(Mem{Base: a, Index: width, Scale: 4}, a)
+	c.LEAQ(Mem{Base: a, Index: ld, Scale: 4}, a)
 	c.SUBQ(Imm(4), k)
 	c.JGE(LabelRef("four"))
 	c.Label("rest")
 	for i := range 3 {
 		c.CMPQ(k, I8(int8(i-3)))
 		c.JL(LabelRef("end"))
-		form.sum(c, row[i], s(i))
+		add(i)
 	}
 	c.Label("end")
 	c.VADDPS(s(1), s(0), s(0))

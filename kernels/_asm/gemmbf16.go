@@ -18,12 +18,9 @@ var gemmBF16Form = gemmForm{
 	sumDoc: " An element is two terms in bf16, of which the second is added first.",
 	prepareSum: func(c *build.Context) {
 		c.MOVL(U32(0x3f803f80), reg.R8L) // 1 and 1
-		c.VPBROADCASTD(reg.R8L, reg.Z5)
+		c.VPBROADCASTD(reg.R8L, reg.Z8)
 	},
-	sum: func(c *build.Context, a Mem, acc reg.VecPhysical) {
-		c.VMOVDQU32(a, reg.Z4)
-		vdpbf16ps(c, reg.Z4, reg.Z5, acc)
-	},
+	sum: func(c *build.Context, a, acc reg.VecPhysical) { vdpbf16ps(c, a, reg.Z8, acc) },
 }
 
 // gemmBF16 writes the kernels of matrix products of bf16 numbers, for CPUs with AVX512_BF16: the same as gemm's, for packed operands in

@@ -1713,45 +1713,112 @@ next:
 	VZEROUPPER
 	RET
 
-// func GemmSumRows(sums *float32, a *float32, k int, n int, width int)
+// func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·GemmPackPanels(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), DI
+	MOVQ         next+8(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         src+16(FP), SI
+	MOVQ         ld+24(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         k+32(FP), AX
+	MOVQ         n+40(FP), R12
+	LEAQ         -1(R12), CX
+	ANDQ         $+15, CX
+	INCQ         CX
+	VMOVD        CX, X15
+	VPBROADCASTD X15, Y15
+	VPCMPGTD     lanes<>+0(SB), Y15, Y15
+	SUBQ         $0x08, CX
+	VMOVD        CX, X14
+	VPBROADCASTD X14, Y14
+	VPCMPGTD     lanes<>+0(SB), Y14, Y14
+	LEAQ         (SI)(BX*4), R11
+
+row:
+	TESTQ AX, AX
+	JE    done
+	MOVQ  DI, R8
+	MOVQ  SI, R9
+	MOVQ  R11, R13
+	MOVQ  R12, CX
+	SUBQ  $0x10, CX
+	JLE   last
+
+panel:
+	PREFETCHT0 (R13)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x40, R13
+	ADDQ       DX, R8
+	SUBQ       $0x10, CX
+	JG         panel
+
+last:
+	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS 32(R9), Y14, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       BX, SI
+	ADDQ       BX, R11
+	ADDQ       $0x40, DI
+	DECQ       AX
+	JMP        row
+
+done:
+	VZEROUPPER
+	RET
+
+// func GemmSumRows(sums *float32, a *float32, ld int, k int, n int)
 // Requires: AVX, AVX2
 TEXT ·GemmSumRows(SB), NOSPLIT, $0-40
 	MOVQ         sums+0(FP), DI
 	MOVQ         a+8(FP), SI
-	MOVQ         n+24(FP), CX
-	MOVQ         width+32(FP), DX
+	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	LEAQ         (DX)(DX*2), BX
+	MOVQ         n+32(FP), CX
 	VMOVD        CX, X15
 	VPBROADCASTD X15, Y15
 	VPCMPGTD     lanes<>+0(SB), Y15, Y15
-	MOVQ         k+16(FP), AX
+	MOVQ         k+24(FP), R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	SUBQ         $0x04, AX
+	SUBQ         $0x04, R9
 	JL           rest
 
 four:
-	VADDPS (SI), Y0, Y0
-	VADDPS (SI)(DX*1), Y1, Y1
-	VADDPS (SI)(DX*2), Y2, Y2
-	VADDPS (SI)(BX*1), Y3, Y3
-	LEAQ   (SI)(DX*4), SI
-	SUBQ   $0x04, AX
-	JGE    four
+	VMASKMOVPS (SI), Y15, Y4
+	VADDPS     Y4, Y0, Y0
+	VMASKMOVPS (SI)(DX*1), Y15, Y5
+	VADDPS     Y5, Y1, Y1
+	VMASKMOVPS (SI)(DX*2), Y15, Y6
+	VADDPS     Y6, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y7
+	VADDPS     Y7, Y3, Y3
+	LEAQ       (SI)(DX*4), SI
+	SUBQ       $0x04, R9
+	JGE        four
 
 rest:
-	CMPQ   AX, $-3
-	JL     end
-	VADDPS (SI), Y0, Y0
-	CMPQ   AX, $-2
-	JL     end
-	VADDPS (SI)(DX*1), Y1, Y1
-	CMPQ   AX, $-1
-	JL     end
-	VADDPS (SI)(DX*2), Y2, Y2
+	CMPQ       R9, $-3
+	JL         end
+	VMASKMOVPS (SI), Y15, Y4
+	VADDPS     Y4, Y0, Y0
+	CMPQ       R9, $-2
+	JL         end
+	VMASKMOVPS (SI)(DX*1), Y15, Y5
+	VADDPS     Y5, Y1, Y1
+	CMPQ       R9, $-1
+	JL         end
+	VMASKMOVPS (SI)(DX*2), Y15, Y6
+	VADDPS     Y6, Y2, Y2
 
 end:
 	VADDPS     Y1, Y0, Y0

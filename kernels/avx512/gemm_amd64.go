@@ -17,6 +17,10 @@ func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
 // It may write up to 7 elements beyond the last column.
 func GemmPackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
 
-// GemmSumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,
-// s0…s3, added as (s0+s1) + (s2+s3). Up to 15 elements beyond the last of a may be read.
-func GemmSumRows(sums *float32, a *float32, k int, n int, width int)
+// GemmPackPanels copies k rows of n elements to panels of 32: dst[j/32·next + p·32 + j%32] = src[p·ld+j]. What is beyond n in the last
+// panel is undefined.
+func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
+
+// GemmSumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= 16. Its order is that of four sums
+// over every fourth p, s0…s3, added as (s0+s1) + (s2+s3).
+func GemmSumRows(sums *float32, a *float32, ld int, k int, n int)

@@ -4932,46 +4932,112 @@ next:
 	VZEROUPPER
 	RET
 
-// func GemmSumRows(sums *float32, a *float32, k int, n int, width int)
+// func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·GemmPackPanels(SB), NOSPLIT, $0-48
+	MOVQ  dst+0(FP), DI
+	MOVQ  next+8(FP), DX
+	SHLQ  $0x02, DX
+	MOVQ  src+16(FP), SI
+	MOVQ  ld+24(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  k+32(FP), AX
+	MOVQ  n+40(FP), R12
+	LEAQ  -1(R12), CX
+	ANDQ  $+31, CX
+	INCQ  CX
+	MOVQ  $-1, R10
+	BZHIQ CX, R10, R10
+	KMOVW R10, K1
+	SHRQ  $0x10, R10
+	KMOVW R10, K2
+	LEAQ  (SI)(BX*4), R11
+
+row:
+	TESTQ AX, AX
+	JE    done
+	MOVQ  DI, R8
+	MOVQ  SI, R9
+	MOVQ  R11, R13
+	MOVQ  R12, CX
+	SUBQ  $0x20, CX
+	JLE   last
+
+panel:
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	VMOVUPS    (R9), Z0
+	VMOVUPS    64(R9), Z1
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    Z1, 64(R8)
+	ADDQ       $0x80, R9
+	ADDQ       $0x80, R13
+	ADDQ       DX, R8
+	SUBQ       $0x20, CX
+	JG         panel
+
+last:
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z 64(R9), K2, Z1
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z1, 64(R8)
+	ADDQ      BX, SI
+	ADDQ      BX, R11
+	ADDQ      $0x80, DI
+	DECQ      AX
+	JMP       row
+
+done:
+	VZEROUPPER
+	RET
+
+// func GemmSumRows(sums *float32, a *float32, ld int, k int, n int)
 // Requires: AVX, AVX512F
 TEXT ·GemmSumRows(SB), NOSPLIT, $0-40
 	MOVQ   sums+0(FP), DI
 	MOVQ   a+8(FP), SI
-	MOVQ   n+24(FP), CX
-	MOVQ   width+32(FP), DX
+	MOVQ   ld+16(FP), DX
 	SHLQ   $0x02, DX
 	LEAQ   (DX)(DX*2), BX
+	MOVQ   n+32(FP), CX
 	MOVL   $0x00000001, AX
 	SHLQ   CL, AX
 	DECQ   AX
 	KMOVW  AX, K1
-	MOVQ   k+16(FP), AX
+	MOVQ   k+24(FP), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, AX
+	SUBQ   $0x04, R9
 	JL     rest
 
 four:
-	VADDPS (SI), Z0, Z0
-	VADDPS (SI)(DX*1), Z1, Z1
-	VADDPS (SI)(DX*2), Z2, Z2
-	VADDPS (SI)(BX*1), Z3, Z3
-	LEAQ   (SI)(DX*4), SI
-	SUBQ   $0x04, AX
-	JGE    four
+	VMOVUPS.Z (SI), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS.Z (SI)(DX*1), K1, Z5
+	VADDPS    Z5, Z1, Z1
+	VMOVUPS.Z (SI)(DX*2), K1, Z6
+	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z7
+	VADDPS    Z7, Z3, Z3
+	LEAQ      (SI)(DX*4), SI
+	SUBQ      $0x04, R9
+	JGE       four
 
 rest:
-	CMPQ   AX, $-3
-	JL     end
-	VADDPS (SI), Z0, Z0
-	CMPQ   AX, $-2
-	JL     end
-	VADDPS (SI)(DX*1), Z1, Z1
-	CMPQ   AX, $-1
-	JL     end
-	VADDPS (SI)(DX*2), Z2, Z2
+	CMPQ      R9, $-3
+	JL        end
+	VMOVUPS.Z (SI), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	CMPQ      R9, $-2
+	JL        end
+	VMOVUPS.Z (SI)(DX*1), K1, Z5
+	VADDPS    Z5, Z1, Z1
+	CMPQ      R9, $-1
+	JL        end
+	VMOVUPS.Z (SI)(DX*2), K1, Z6
+	VADDPS    Z6, Z2, Z2
 
 end:
 	VADDPS    Z1, Z0, Z0

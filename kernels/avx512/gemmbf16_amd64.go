@@ -19,9 +19,9 @@ func GemmBF16PackRows(dst *float32, src *float32, ld int, k int, n int, width in
 // src[j·ld+2p+1], zeros in place of the column after an odd last one; what is at n <= j < width is undefined. It may write up to 15 words beyond the last column.
 func GemmBF16PackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
 
-// GemmBF16SumRows adds up the rows of a packed tile: sums[i] += Σ_p a[p·width+i], i < n <= width. Its order is that of four sums over every fourth p,
-// s0…s3, added as (s0+s1) + (s2+s3). Up to 15 elements beyond the last of a may be read. An element is two terms in bf16, of which the second is added first.
-func GemmBF16SumRows(sums *float32, a *float32, k int, n int, width int)
+// GemmBF16SumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= 16. Its order is that of four sums
+// over every fourth p, s0…s3, added as (s0+s1) + (s2+s3). An element is two terms in bf16, of which the second is added first.
+func GemmBF16SumRows(sums *float32, a *float32, ld int, k int, n int)
 
 // GemmBF16Peak runs n > 0 rounds of 24 independent multiply-adds of whole vectors of pairs, to measure the ceiling of the CPU.
 func GemmBF16Peak(n int)

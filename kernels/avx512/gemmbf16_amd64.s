@@ -6583,76 +6583,76 @@ next:
 	VZEROUPPER
 	RET
 
-// func GemmBF16SumRows(sums *float32, a *float32, k int, n int, width int)
+// func GemmBF16SumRows(sums *float32, a *float32, ld int, k int, n int)
 // Requires: AVX, AVX512F
 TEXT ·GemmBF16SumRows(SB), NOSPLIT, $0-40
 	MOVQ         sums+0(FP), DI
 	MOVQ         a+8(FP), SI
-	MOVQ         n+24(FP), CX
-	MOVQ         width+32(FP), DX
+	MOVQ         ld+16(FP), DX
 	SHLQ         $0x02, DX
 	LEAQ         (DX)(DX*2), BX
+	MOVQ         n+32(FP), CX
 	MOVL         $0x00000001, AX
 	SHLQ         CL, AX
 	DECQ         AX
 	KMOVW        AX, K1
-	MOVQ         k+16(FP), AX
+	MOVQ         k+24(FP), R9
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
 	MOVL         $0x3f803f80, R8
-	VPBROADCASTD R8, Z5
-	SUBQ         $0x04, AX
+	VPBROADCASTD R8, Z8
+	SUBQ         $0x04, R9
 	JL           rest
 
 four:
-	VMOVDQU32 (SI), Z4
+	VMOVUPS.Z (SI), K1, Z4
 
-	// VDPBF16PS Z4, Z5, Z0
-	LONG      $0x4856f262
+	// VDPBF16PS Z4, Z8, Z0
+	LONG      $0x483ef262
 	WORD      $0xc452
-	VMOVDQU32 (SI)(DX*1), Z4
+	VMOVUPS.Z (SI)(DX*1), K1, Z5
 
-	// VDPBF16PS Z4, Z5, Z1
-	LONG      $0x4856f262
-	WORD      $0xcc52
-	VMOVDQU32 (SI)(DX*2), Z4
+	// VDPBF16PS Z5, Z8, Z1
+	LONG      $0x483ef262
+	WORD      $0xcd52
+	VMOVUPS.Z (SI)(DX*2), K1, Z6
 
-	// VDPBF16PS Z4, Z5, Z2
-	LONG      $0x4856f262
-	WORD      $0xd452
-	VMOVDQU32 (SI)(BX*1), Z4
+	// VDPBF16PS Z6, Z8, Z2
+	LONG      $0x483ef262
+	WORD      $0xd652
+	VMOVUPS.Z (SI)(BX*1), K1, Z7
 
-	// VDPBF16PS Z4, Z5, Z3
-	LONG $0x4856f262
-	WORD $0xdc52
+	// VDPBF16PS Z7, Z8, Z3
+	LONG $0x483ef262
+	WORD $0xdf52
 	LEAQ (SI)(DX*4), SI
-	SUBQ $0x04, AX
+	SUBQ $0x04, R9
 	JGE  four
 
 rest:
-	CMPQ      AX, $-3
+	CMPQ      R9, $-3
 	JL        end
-	VMOVDQU32 (SI), Z4
+	VMOVUPS.Z (SI), K1, Z4
 
-	// VDPBF16PS Z4, Z5, Z0
-	LONG      $0x4856f262
+	// VDPBF16PS Z4, Z8, Z0
+	LONG      $0x483ef262
 	WORD      $0xc452
-	CMPQ      AX, $-2
+	CMPQ      R9, $-2
 	JL        end
-	VMOVDQU32 (SI)(DX*1), Z4
+	VMOVUPS.Z (SI)(DX*1), K1, Z5
 
-	// VDPBF16PS Z4, Z5, Z1
-	LONG      $0x4856f262
-	WORD      $0xcc52
-	CMPQ      AX, $-1
+	// VDPBF16PS Z5, Z8, Z1
+	LONG      $0x483ef262
+	WORD      $0xcd52
+	CMPQ      R9, $-1
 	JL        end
-	VMOVDQU32 (SI)(DX*2), Z4
+	VMOVUPS.Z (SI)(DX*2), K1, Z6
 
-	// VDPBF16PS Z4, Z5, Z2
-	LONG $0x4856f262
-	WORD $0xd452
+	// VDPBF16PS Z6, Z8, Z2
+	LONG $0x483ef262
+	WORD $0xd652
 
 end:
 	VADDPS    Z1, Z0, Z0
