@@ -1,158 +1,196 @@
 package bench
 
 import (
+	"fmt"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/tensor"
 )
 
-// Row-wise and elementwise operations, for every table of this CPU on one thread. GB/s counts the float32 that the operation must read and
-// write once, whatever it reads twice: what a fused version could not avoid.
+// Row-wise and elementwise operations, for every table of this CPU on one thread, with data in the second-level cache, in the last and in
+// memory: a training step's activations come from the last two.
+//
+// GB/s counts the float32 that an operation must read and write once, whatever it reads twice. The bound is what the machine gives, measured
+// in the same run: the bandwidth of that level (reading alone, or the better of a copy and a triad for operations that write), or what its
+// arithmetic takes, if that is slower: exponentials at the rate of the table's exp in the first-level cache, other multiply-adds at the ceiling.
 
-// rowsCount is the tokens of 4 images of 224×224 at patch 16: ViT-S has 384 columns for each, 1536 in the MLP.
-const rowsCount = 4 * 197
-
-func BenchmarkGELUForward(b *testing.B) {
-	each(b, 2, rowsCount, 1536, func(x []*tensor.Tensor) { tensor.GELUForward(x[0], x[1]) })
+// rowsCase is one operation.
+type rowsCase struct {
+	name string
+	// How many tensors of rows×cols it reads and writes; those that it does both with count twice. They follow the written ones in x.
+	tensors, reads, writes int
+	cols                   int
+	exps, fmas             float64 // an element
+	f                      func(x []*tensor.Tensor, v vectors)
 }
 
-func BenchmarkGELUBackward(b *testing.B) {
-	each(b, 3, rowsCount, 1536, func(x []*tensor.Tensor) { tensor.GELUBackward(x[0], x[1], x[2], false) })
+var rowsCases = []rowsCase{
+	// GELU is an exponential, a division and 22 (26) multiply-adds beside it.
+	{"GELUForward", 2, 1, 1, 1536, 1, 16, func(x []*tensor.Tensor, v vectors) { tensor.GELUForward(x[0], x[1]) }},
+	{"GELUBackward", 3, 2, 1, 1536, 1, 18, func(x []*tensor.Tensor, v vectors) { tensor.GELUBackward(x[0], x[1], x[2], false) }},
+	{"LayerNormForward", 2, 1, 1, 384, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.LayerNormForward(x[0], v.mean, v.rstd, x[1], v.w, v.b, 1e-6)
+	}},
+	{"LayerNormBackward", 3, 2, 1, 384, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.LayerNormBackward(x[0], v.dw, v.db, x[1], x[2], v.w, v.mean, v.rstd, false)
+	}},
+	{"SoftmaxForward", 2, 1, 1, 197, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxForward(x[0], x[1]) }},
+	{"SoftmaxBackward", 3, 2, 1, 197, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxBackward(x[0], x[1], x[2], false) }},
+	{"TeacherSoftmax", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.CenteredSoftmaxForward(x[0], x[1], v.b, 25) }},
+	{"LogSoftmaxForward", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.LogSoftmaxForward(x[0], x[1]) }},
+	{"SoftCrossEntropyForward", 2, 2, 0, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.SoftCrossEntropyForward(v.mean, v.rstd, x[0], x[1], v.pairs, 10)
+	}},
+	{"SoftCrossEntropyBackward", 3, 2, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.SoftCrossEntropyBackward(x[0], x[1], x[2], v.mean, v.pairs, 10, 1, false)
+	}},
+	{"L2NormalizeForward", 2, 1, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.L2NormalizeForward(x[0], v.mean, x[1], 1e-12) }},
+	{"L2NormalizeBackward", 3, 2, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.L2NormalizeBackward(x[0], x[1], x[2], v.mean, 1e-12, false)
+	}},
+	{"WeightNormForward", 2, 1, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.WeightNormForward(x[0], v.mean, x[1], v.rstd) }},
+	{"WeightNormBackward", 3, 3, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.WeightNormBackward(x[0], v.dg, x[1], x[2], v.rstd, v.mean)
+	}},
+	{"Residual", 3, 2, 1, 384, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.Residual(x[0], x[1], x[2], nil) }},
+	{"AdamW", 4, 4, 3, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.AdamW(x[0].Device(), []tensor.AdamWStep{{P: x[0], M: x[1], V: x[2], G: x[3], AdamWCoefficients: adamW}})
+	}},
+	{"AdamWEMA", 5, 5, 4, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.AdamW(x[0].Device(), []tensor.AdamWStep{{P: x[0], M: x[1], V: x[2], G: x[3], T: x[4], AdamWCoefficients: adamW}})
+	}},
+	{"EMA", 2, 2, 1, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.EMA(x[0].Device(), x[:1], x[1:], 0.996) }},
+	{"SumSquares", 1, 1, 0, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SumSquares(x[0]) }},
 }
 
-func BenchmarkLayerNormForward(b *testing.B) {
-	each(b, 2, rowsCount, 384, func(x []*tensor.Tensor) {
-		s := rowVectors(x[0])
-		tensor.LayerNormForward(x[0], s.mean, s.rstd, x[1], s.w, s.b, 1e-6)
-	})
-}
+var adamW = kernels.AdamWCoefficients{Decay: 1, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 1e-9, InvSqrtBias: 1, Eps: 1e-8, GradScale: 1, Momentum: 0.996}
 
-func BenchmarkLayerNormBackward(b *testing.B) {
-	each(b, 3, rowsCount, 384, func(x []*tensor.Tensor) {
-		s := rowVectors(x[0])
-		tensor.LayerNormBackward(x[0], s.dw, s.db, x[1], x[2], s.w, s.mean, s.rstd, false)
-	})
-}
+// levels are where the data lie, by how much there is: the caches of most machines of today.
+var levels = []struct {
+	name  string
+	bytes int
+}{{"L2", 640 << 10}, {"L3", 12 << 20}, {"DRAM", 320 << 20}}
 
-func BenchmarkSoftmaxForward(b *testing.B) {
-	each(b, 2, rowsCount*6, 197, func(x []*tensor.Tensor) { tensor.SoftmaxForward(x[0], x[1]) })
-}
-
-func BenchmarkSoftmaxBackward(b *testing.B) {
-	each(b, 3, rowsCount*6, 197, func(x []*tensor.Tensor) { tensor.SoftmaxBackward(x[0], x[1], x[2], false) })
-}
-
-func BenchmarkTeacherSoftmax(b *testing.B) {
-	each(b, 2, 8, 65536, func(x []*tensor.Tensor) {
-		tensor.CenteredSoftmaxForward(x[0], x[1], x[0].Slice(0, 1), 25)
-	})
-}
-
-func BenchmarkLogSoftmaxForward(b *testing.B) {
-	each(b, 2, 8, 65536, func(x []*tensor.Tensor) { tensor.LogSoftmaxForward(x[0], x[1]) })
-}
-
-func BenchmarkSoftCrossEntropyForward(b *testing.B) {
-	each(b, 2, 320, 256, func(x []*tensor.Tensor) {
-		k := x[0].Device().Kernels()
-		for r := range x[0].Rows() {
-			k.SoftCrossEntropyForward(row(x[0], r), row(x[1], r), 10, k.LogSumExp(row(x[0], r), 10))
-		}
-	})
-}
-
-func BenchmarkSoftCrossEntropyBackward(b *testing.B) {
-	each(b, 3, 320, 256, func(x []*tensor.Tensor) {
-		for r := range x[0].Rows() {
-			x[0].Device().Kernels().SoftCrossEntropyBackward(row(x[0], r), row(x[1], r), row(x[2], r), 10, 11, 1, 1)
-		}
-	})
-}
-
-func BenchmarkL2NormalizeForward(b *testing.B) {
-	each(b, 2, rowsCount, 256, func(x []*tensor.Tensor) { tensor.L2NormalizeForward(x[0], rowVectors(x[0]).mean, x[1], 1e-12) })
-}
-
-func BenchmarkWeightNormForward(b *testing.B) {
-	each(b, 2, 4096, 256, func(x []*tensor.Tensor) {
-		for r := range x[0].Rows() {
-			x[0].Device().Kernels().WeightNormForward(row(x[0], r), row(x[1], r), 1)
-		}
-	})
-}
-
-func BenchmarkWeightNormBackward(b *testing.B) {
-	each(b, 3, 4096, 256, func(x []*tensor.Tensor) {
-		for r := range x[0].Rows() {
-			x[0].Device().Kernels().WeightNormBackward(row(x[0], r), row(x[1], r), row(x[2], r), 1, 1)
-		}
-	})
-}
-
-func BenchmarkResidual(b *testing.B) {
-	each(b, 3, rowsCount, 384, func(x []*tensor.Tensor) { tensor.Residual(x[0], x[1], x[2], nil) })
-}
-
-func BenchmarkAdamW(b *testing.B) {
-	c := kernels.AdamWCoefficients{Decay: 1, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 1e-9, InvSqrtBias: 1, Eps: 1e-8, GradScale: 1}
-	each(b, 4, 1024, 1024, func(x []*tensor.Tensor) {
-		tensor.AdamW(x[0].Device(), []tensor.AdamWStep{{P: x[0], M: x[1], V: x[2], G: x[3], AdamWCoefficients: c}})
-	})
-}
-
-func BenchmarkEMA(b *testing.B) {
-	each(b, 2, 1024, 1024, func(x []*tensor.Tensor) { tensor.EMA(x[0].Device(), x[:1], x[1:], 0.996) })
-}
-
-func BenchmarkSumSquares(b *testing.B) {
-	each(b, 1, 1024, 1024, func(x []*tensor.Tensor) { tensor.SumSquares(x[0]) })
-}
-
-// each runs f with that many tensors of rows × cols for every table.
-func each(b *testing.B, tensors, rows, cols int, f func(x []*tensor.Tensor)) {
+func BenchmarkRows(b *testing.B) {
 	for _, table := range kernels.Tables() {
-		b.Run(table.Name, func(b *testing.B) {
-			dev := tensor.NewCPU(table, 1)
-			var x []*tensor.Tensor
-			for i := range tensors {
-				t := tensor.New(dev, rows, cols)
-				for j := range t.Data() {
-					t.Data()[j] = tensor.Uniform(uint64(i), uint64(j))
+		dev := tensor.NewCPU(table, 1)
+		for _, level := range levels {
+			b.Run(fmt.Sprintf("Bandwidth/%s/%s", table.Name, level.name), func(b *testing.B) {
+				read, stream := bandwidth(dev, level.bytes)
+				for b.Loop() {
 				}
-				x = append(x, t)
+				b.ReportMetric(read, "read-GB/s")
+				b.ReportMetric(stream, "stream-GB/s")
+			})
+			for _, c := range rowsCases {
+				b.Run(fmt.Sprintf("%s/%s/%s", c.name, table.Name, level.name), func(b *testing.B) {
+					rows := max(1, level.bytes/(4*c.tensors*c.cols))
+					var x []*tensor.Tensor
+					for i := range c.tensors {
+						t := tensor.New(dev, rows, c.cols)
+						for j := range t.Data() {
+							t.Data()[j] = tensor.Uniform(uint64(i), uint64(j&0xffff))
+						}
+						x = append(x, t)
+					}
+					v := newVectors(dev, rows, c.cols)
+					elements := float64(rows * c.cols)
+					best := fastest(b.Loop, func() { c.f(x, v) })
+					bytes := 4 * float64(c.reads+c.writes)
+					b.ReportMetric(bytes*elements/best, "GB/s")
+					// Nanoseconds an element, at least.
+					read, stream := bandwidth(dev, level.bytes)
+					if c.writes == 0 {
+						stream = read
+					}
+					bound := bytes / stream
+					if c.exps > 0 {
+						bound = max(bound, c.exps/expRate(table)+2*c.fmas/table.Ceiling())
+						b.ReportMetric(elements/best, "Gexp/s")
+					}
+					b.ReportMetric(100*bound*elements/best, "%bound")
+				})
 			}
-			b.SetBytes(int64(tensors * rows * cols * 4))
-			b.ReportAllocs()
-			for b.Loop() {
-				f(x)
-			}
-			b.ReportMetric(float64(tensors*rows*cols*4)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
-		})
+		}
 	}
 }
 
-// row is one row of x.
-func row(x *tensor.Tensor, r int) []float32 {
-	n := x.Cols()
-	return x.Data()[r*n : (r+1)*n]
+// fastest is the least time of f in nanoseconds while loop is true: whatever else the machine does only slows one down.
+func fastest(loop func() bool, f func()) float64 {
+	best := time.Duration(math.MaxInt64)
+	for loop() {
+		start := time.Now()
+		f()
+		best = min(best, time.Since(start))
+	}
+	return float64(best.Nanoseconds())
 }
 
-// vectors are what row-wise operations keep for every row or column.
-type vectors struct{ mean, rstd, w, b, dw, db *tensor.Tensor }
+// during is a loop that lasts for some time.
+func during(d time.Duration) func() bool {
+	start, turns := time.Now(), 0
+	return func() bool { turns++; return turns < 4 || time.Since(start) < d }
+}
 
-// rowVectors are those of a tensor, made once.
-func rowVectors(x *tensor.Tensor) vectors {
-	if v, ok := vectorsOf[x]; ok {
-		return v
+// bandwidth is what one core reads, and reads and writes, from that much memory, in GB/s: measured once.
+func bandwidth(dev *tensor.Device, bytes int) (read, stream float64) {
+	key := bandwidthKey{dev.Kernels().Name, bytes}
+	if r, ok := bandwidths[key]; ok {
+		return r[0], r[1]
 	}
-	row, col := func() *tensor.Tensor { return tensor.New(x.Device(), x.Rows()) }, func() *tensor.Tensor { return tensor.New(x.Device(), x.Cols()) }
-	v := vectors{row(), row(), col(), col(), col(), col()}
+	n := bytes / 8
+	x, y := tensor.New(dev, n), tensor.New(dev, n)
+	tensor.Fill(x, 1)
+	tensor.Fill(y, 1)
+	rate := func(floats int, f func()) float64 { return 4 * float64(floats) / fastest(during(100*time.Millisecond), f) }
+	read = rate(2*n, func() { tensor.Sum(x); tensor.Sum(y) })
+	stream = max(rate(2*n, func() { copy(y.Data(), x.Data()) }), rate(3*n, func() { tensor.AddScaled(y, x, 0.5) }))
+	bandwidths[key] = [2]float64{read, stream}
+	return read, stream
+}
+
+type bandwidthKey struct {
+	table string
+	bytes int
+}
+
+var bandwidths = map[bandwidthKey][2]float64{}
+
+// expRate is how many exponentials a nanosecond the table's exp computes of numbers in the first-level cache.
+func expRate(table *kernels.Table) float64 {
+	if r, ok := expRates[table.Name]; ok {
+		return r
+	}
+	x, y := make([]float32, 4096), make([]float32, 4096)
+	const repeat = 20
+	r := float64(repeat*len(x)) / fastest(during(100*time.Millisecond), func() {
+		for range repeat {
+			table.ExpShift(y, x, 1, 0)
+		}
+	})
+	expRates[table.Name] = r
+	return r
+}
+
+var expRates = map[string]float64{}
+
+// vectors are what row-wise operations keep for every row or column, and pairs of rows for a cross-entropy.
+type vectors struct {
+	mean, rstd, dg, w, b, dw, db *tensor.Tensor
+	pairs                        [][]int
+}
+
+func newVectors(dev *tensor.Device, rows, cols int) vectors {
+	row, col := func() *tensor.Tensor { return tensor.New(dev, rows) }, func() *tensor.Tensor { return tensor.New(dev, cols) }
+	v := vectors{row(), row(), row(), col(), col(), col(), col(), make([][]int, rows)}
 	for _, t := range []*tensor.Tensor{v.mean, v.rstd, v.w} {
 		tensor.Fill(t, 1)
 	}
-	vectorsOf[x] = v
+	for i := range v.pairs {
+		v.pairs[i] = []int{rows - 1 - i}
+	}
 	return v
 }
-
-var vectorsOf = map[*tensor.Tensor]vectors{}

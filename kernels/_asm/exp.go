@@ -13,14 +13,15 @@ func exp(c *build.Context, isa ISA) {
 	k.count()
 	scale, shift := k.scalar("scale"), k.scalar("shift")
 	bounds := k.expBounds()
-	acc := k.zeros(1)
-	k.each(1, func(l lane) {
+	unroll := isa.expUnroll()
+	acc := k.zeros(unroll)
+	k.each(unroll, func(l lane) {
 		v := l.load(x)
 		k.VFMSUB213PS(shift, scale, v)
 		v = k.exp(v, bounds)
 		l.store(v, y)
 		l.zeroRest(v)
-		k.VADDPS(v, acc[0], acc[0])
+		k.VADDPS(v, acc[l.acc], acc[l.acc])
 	})
 	k.end(k.fold(k.VADDPS, acc))
 
@@ -29,13 +30,13 @@ func exp(c *build.Context, isa ISA) {
 	k.count()
 	scale, shift = k.scalar("scale"), k.scalar("shift")
 	bounds = k.expBounds()
-	acc = k.zeros(1)
-	k.each(1, func(l lane) {
+	acc = k.zeros(unroll)
+	k.each(unroll, func(l lane) {
 		v := l.load(x)
 		k.VFMSUB213PS(shift, scale, v)
 		v = k.exp(v, bounds)
 		l.zeroRest(v)
-		k.VADDPS(v, acc[0], acc[0])
+		k.VADDPS(v, acc[l.acc], acc[l.acc])
 	})
 	k.end(k.fold(k.VADDPS, acc))
 }
@@ -43,6 +44,14 @@ func exp(c *build.Context, isa ISA) {
 // expPolynomial approximates (exp(r) − 1 − r)/r² for |r| ≤ log(2)/2 so that the relative error of exp is at most 3.1e-9: a minimax fit by
 // Lawson's iteration (1961), ascending powers.
 var expPolynomial = []float64{0.49999993412062965, 0.166665201019503, 0.04166839428428625, 0.008368781058088215, 0.0013814465169880244}
+
+// expUnroll is how many vectors an exponential is computed of at once: what the registers hold.
+func (i ISA) expUnroll() int {
+	if i == AVX512 {
+		return 4
+	}
+	return 2
+}
 
 const (
 	log2e = 1.44269504088896340736

@@ -13,7 +13,7 @@ func gelu(c *build.Context, isa ISA) {
 	y, x := k.pointer("y"), k.pointer("x")
 	k.count()
 	g := k.geluConstants()
-	k.each(1, func(l lane) {
+	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
 		a, tail, _ := k.normalTail(v, g)
 		// x·Φ(x) = max(x, 0) − |x|·Φ(−|x|) on both sides, without cancellation on the left.
@@ -27,7 +27,7 @@ func gelu(c *build.Context, isa ISA) {
 	dx, dy, x := k.pointer("dx"), k.pointer("dy"), k.pointer("x")
 	k.count()
 	g = k.geluConstants()
-	k.each(1, func(l lane) {
+	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
 		a, tail, e := k.normalTail(v, g)
 		// Φ(x) + x·φ(x) = 1/2 + sign(x)·(1/2 − Φ(−|x|) + |x|·φ(x)).

@@ -126,7 +126,8 @@ type lane struct {
 	mask  reg.Register // in the tail: an opmask (AVX-512) or a vector (AVX2); nil elsewhere
 }
 
-// each writes loops over n elements: unroll vectors a turn, then one, then the rest under a mask. body handles one vector.
+// each writes loops over n elements: unroll vectors a turn, their instructions in turns, then one, then the rest under a mask. body handles one
+// vector.
 func (k *kernel) each(unroll int, body func(l lane)) {
 	k.labels++
 	label := func(s string) string { return fmt.Sprintf("%s%d", s, k.labels) }
@@ -144,8 +145,10 @@ func (k *kernel) each(unroll int, body func(l lane)) {
 		k.CMPQ(end, k.n)
 		k.JG(operand.LabelRef(next))
 		for j := range u {
+			k.Comment(markVector)
 			body(lane{k, i, j * k.isa.Bytes, j, nil})
 		}
+		k.Comment(markEnd)
 		k.MOVQ(end, i)
 		k.JMP(operand.LabelRef(name))
 		if unroll == 1 {

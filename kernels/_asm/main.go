@@ -61,6 +61,9 @@ func write(out string, isa ISA, name string, generate func(*build.Context, ISA))
 	if len(f.Functions()) == 0 {
 		return nil // nothing of that instruction set
 	}
+	for _, fn := range f.Functions() {
+		interleave(fn)
+	}
 	cfg := printer.Config{Argv: []string{"go", "generate", "./kernels"}, Name: "avo", Pkg: isa.Package}
 	var asm, stubs bytes.Buffer
 	passes := pass.Concat(pass.Compile,

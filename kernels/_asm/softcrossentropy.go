@@ -24,7 +24,7 @@ func softcrossentropy(c *build.Context, isa ISA) {
 	k.count()
 	scale, lse = k.scalar("scale"), k.scalar("logSumExp")
 	sum, w, bounds := k.scalar("targetSum"), k.scalar("w"), k.expBounds()
-	k.each(1, func(l lane) {
+	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(z)
 		k.VFMSUB213PS(lse, scale, v)
 		e := k.exp(v, bounds)

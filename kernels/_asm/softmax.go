@@ -46,7 +46,7 @@ func softmax(c *build.Context, isa ISA) {
 	dx, dy, y = k.pointer("dx"), k.pointer("dy"), k.pointer("y")
 	k.count()
 	s, bounds := k.scalar("s"), k.expBounds()
-	k.each(1, func(l lane) {
+	k.each(isa.expUnroll(), func(l lane) {
 		e := k.exp(l.load(y), bounds)
 		v := l.load(dy)
 		k.VFNMADD231PS(e, s, v)

@@ -18,17 +18,17 @@ unrolled1:
 	CMPQ         DI, BX
 	JG           single1
 	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y4
 	VMOVUPS      (DX)(SI*4), Y3
+	VMOVUPS      32(DX)(SI*4), Y5
 	VFNMADD231PS Y3, Y1, Y2
+	VFNMADD231PS Y5, Y1, Y4
 	VMOVUPS      (AX)(SI*4), Y3
+	VMOVUPS      32(AX)(SI*4), Y5
 	VFMADD231PS  Y2, Y0, Y3
+	VFMADD231PS  Y4, Y0, Y5
 	VMOVUPS      Y3, (AX)(SI*4)
-	VMOVUPS      32(CX)(SI*4), Y2
-	VMOVUPS      32(DX)(SI*4), Y3
-	VFNMADD231PS Y3, Y1, Y2
-	VMOVUPS      32(AX)(SI*4), Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVUPS      Y3, 32(AX)(SI*4)
+	VMOVUPS      Y5, 32(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          unrolled1
 

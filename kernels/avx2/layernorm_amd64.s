@@ -19,19 +19,19 @@ unrolled1:
 	CMPQ        R8, SI
 	JG          single1
 	VMOVUPS     (CX)(DI*4), Y2
+	VMOVUPS     32(CX)(DI*4), Y5
 	VSUBPS      Y0, Y2, Y2
+	VSUBPS      Y0, Y5, Y5
 	VMULPS      Y1, Y2, Y2
+	VMULPS      Y1, Y5, Y5
 	VMOVUPS     (BX)(DI*4), Y3
+	VMOVUPS     32(BX)(DI*4), Y6
 	VMOVUPS     (DX)(DI*4), Y4
+	VMOVUPS     32(DX)(DI*4), Y7
 	VFMADD231PS Y4, Y2, Y3
+	VFMADD231PS Y7, Y5, Y6
 	VMOVUPS     Y3, (AX)(DI*4)
-	VMOVUPS     32(CX)(DI*4), Y2
-	VSUBPS      Y0, Y2, Y2
-	VMULPS      Y1, Y2, Y2
-	VMOVUPS     32(BX)(DI*4), Y3
-	VMOVUPS     32(DX)(DI*4), Y4
-	VFMADD231PS Y4, Y2, Y3
-	VMOVUPS     Y3, 32(AX)(DI*4)
+	VMOVUPS     Y6, 32(AX)(DI*4)
 	MOVQ        R8, DI
 	JMP         unrolled1
 
@@ -100,33 +100,33 @@ unrolled1:
 	CMPQ        R9, DI
 	JG          single1
 	VMOVUPS     (BX)(R8*4), Y6
+	VMOVUPS     32(BX)(R8*4), Y10
 	VSUBPS      Y0, Y6, Y6
+	VSUBPS      Y0, Y10, Y10
 	VMULPS      Y1, Y6, Y6
+	VMULPS      Y1, Y10, Y10
 	VMOVUPS     (DX)(R8*4), Y7
+	VMOVUPS     32(DX)(R8*4), Y11
 	VMOVUPS     (AX)(R8*4), Y8
+	VMOVUPS     32(AX)(R8*4), Y12
 	VMOVUPS     (CX)(R8*4), Y9
+	VMOVUPS     32(CX)(R8*4), Y13
 	VFMADD231PS Y7, Y6, Y8
+	VFMADD231PS Y11, Y10, Y12
 	VADDPS      Y7, Y9, Y9
+	VADDPS      Y11, Y13, Y13
 	VMOVUPS     Y8, (AX)(R8*4)
+	VMOVUPS     Y12, 32(AX)(R8*4)
 	VMOVUPS     Y9, (CX)(R8*4)
+	VMOVUPS     Y13, 32(CX)(R8*4)
 	VMOVUPS     (SI)(R8*4), Y8
+	VMOVUPS     32(SI)(R8*4), Y9
 	VMULPS      Y8, Y7, Y7
+	VMULPS      Y9, Y11, Y11
 	VADDPS      Y7, Y2, Y2
+	VADDPS      Y11, Y3, Y3
 	VFMADD231PS Y7, Y6, Y4
-	VMOVUPS     32(BX)(R8*4), Y6
-	VSUBPS      Y0, Y6, Y6
-	VMULPS      Y1, Y6, Y6
-	VMOVUPS     32(DX)(R8*4), Y7
-	VMOVUPS     32(AX)(R8*4), Y8
-	VMOVUPS     32(CX)(R8*4), Y9
-	VFMADD231PS Y7, Y6, Y8
-	VADDPS      Y7, Y9, Y9
-	VMOVUPS     Y8, 32(AX)(R8*4)
-	VMOVUPS     Y9, 32(CX)(R8*4)
-	VMOVUPS     32(SI)(R8*4), Y8
-	VMULPS      Y8, Y7, Y7
-	VADDPS      Y7, Y3, Y3
-	VFMADD231PS Y7, Y6, Y5
+	VFMADD231PS Y11, Y10, Y5
 	MOVQ        R9, R8
 	JMP         unrolled1
 
@@ -212,25 +212,25 @@ unrolled1:
 	CMPQ         R8, SI
 	JG           single1
 	VMOVUPS      (DX)(DI*4), Y4
+	VMOVUPS      32(DX)(DI*4), Y7
 	VSUBPS       Y0, Y4, Y4
+	VSUBPS       Y0, Y7, Y7
 	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
 	VMOVUPS      (CX)(DI*4), Y5
+	VMOVUPS      32(CX)(DI*4), Y8
 	VMOVUPS      (BX)(DI*4), Y6
+	VMOVUPS      32(BX)(DI*4), Y9
 	VFMSUB132PS  Y6, Y2, Y5
+	VFMSUB132PS  Y9, Y2, Y8
 	VFNMADD231PS Y4, Y3, Y5
+	VFNMADD231PS Y7, Y3, Y8
 	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y6
 	VFMADD231PS  Y5, Y1, Y4
+	VFMADD231PS  Y8, Y1, Y6
 	VMOVUPS      Y4, (AX)(DI*4)
-	VMOVUPS      32(DX)(DI*4), Y4
-	VSUBPS       Y0, Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      32(CX)(DI*4), Y5
-	VMOVUPS      32(BX)(DI*4), Y6
-	VFMSUB132PS  Y6, Y2, Y5
-	VFNMADD231PS Y4, Y3, Y5
-	VMOVUPS      32(AX)(DI*4), Y4
-	VFMADD231PS  Y5, Y1, Y4
-	VMOVUPS      Y4, 32(AX)(DI*4)
+	VMOVUPS      Y6, 32(AX)(DI*4)
 	MOVQ         R8, DI
 	JMP          unrolled1
 

@@ -18,13 +18,13 @@ unrolled1:
 	CMPQ    BX, CX
 	JG      single1
 	VMOVUPS (AX)(DX*4), Y4
+	VMOVUPS 32(AX)(DX*4), Y5
+	VMOVUPS 64(AX)(DX*4), Y6
+	VMOVUPS 96(AX)(DX*4), Y7
 	VMAXPS  Y0, Y4, Y0
-	VMOVUPS 32(AX)(DX*4), Y4
-	VMAXPS  Y1, Y4, Y1
-	VMOVUPS 64(AX)(DX*4), Y4
-	VMAXPS  Y2, Y4, Y2
-	VMOVUPS 96(AX)(DX*4), Y4
-	VMAXPS  Y3, Y4, Y3
+	VMAXPS  Y1, Y5, Y1
+	VMAXPS  Y2, Y6, Y2
+	VMAXPS  Y3, Y7, Y3
 	MOVQ    BX, DX
 	JMP     unrolled1
 
@@ -97,17 +97,17 @@ unrolled1:
 	CMPQ        DI, BX
 	JG          single1
 	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     32(CX)(SI*4), Y4
 	VMOVUPS     (AX)(SI*4), Y2
+	VMOVUPS     32(AX)(SI*4), Y5
 	VSUBPS      Y0, Y1, Y1
+	VSUBPS      Y0, Y4, Y4
 	VMOVUPS     (DX)(SI*4), Y3
+	VMOVUPS     32(DX)(SI*4), Y6
 	VFMADD231PS Y3, Y1, Y2
+	VFMADD231PS Y6, Y4, Y5
 	VMOVUPS     Y2, (AX)(SI*4)
-	VMOVUPS     32(CX)(SI*4), Y1
-	VMOVUPS     32(AX)(SI*4), Y2
-	VSUBPS      Y0, Y1, Y1
-	VMOVUPS     32(DX)(SI*4), Y3
-	VFMADD231PS Y3, Y1, Y2
-	VMOVUPS     Y2, 32(AX)(SI*4)
+	VMOVUPS     Y5, 32(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         unrolled1
 
@@ -153,6 +153,69 @@ TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
 	VBROADCASTSS c_c2d00000<>+0(SB), Y1
 	VBROADCASTSS c_42b20000<>+0(SB), Y2
 	XORQ         SI, SI
+
+unrolled1:
+	LEAQ         16(SI), DI
+	CMPQ         DI, BX
+	JG           single1
+	VMOVUPS      (DX)(SI*4), Y3
+	VMOVUPS      32(DX)(SI*4), Y6
+	VMAXPS       Y3, Y1, Y3
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y3, Y2, Y3
+	VMINPS       Y6, Y2, Y6
+	VMULPS       c_3fb8aa3b<>+0(SB), Y3, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
+	VROUNDPS     $0x08, Y4, Y4
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS c_3f317218<>+0(SB), Y4, Y3
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
+	VFNMADD231PS c_b102e308<>+0(SB), Y4, Y3
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y5
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
+	VFMADD213PS  c_3c091d36<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3efffffe<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y7, Y7
+	VPSRAD       $0x01, Y4, Y3
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y3, Y4, Y4
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y3, Y3
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y6, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y4, Y4
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      (CX)(SI*4), Y3
+	VMOVUPS      32(CX)(SI*4), Y4
+	VFNMADD231PS Y5, Y0, Y3
+	VFNMADD231PS Y8, Y0, Y4
+	VMOVUPS      (AX)(SI*4), Y5
+	VMOVUPS      32(AX)(SI*4), Y6
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      Y3, (AX)(SI*4)
+	VMOVUPS      Y4, 32(AX)(SI*4)
+	MOVQ         DI, SI
+	JMP          unrolled1
 
 single1:
 	LEAQ         8(SI), DI

@@ -18,17 +18,17 @@ unrolled1:
 	CMPQ         DI, BX
 	JG           single1
 	VMOVUPS      (CX)(SI*4), Z2
+	VMOVUPS      64(CX)(SI*4), Z4
 	VMOVUPS      (DX)(SI*4), Z3
+	VMOVUPS      64(DX)(SI*4), Z5
 	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z5, Z1, Z4
 	VMOVUPS      (AX)(SI*4), Z3
+	VMOVUPS      64(AX)(SI*4), Z5
 	VFMADD231PS  Z2, Z0, Z3
+	VFMADD231PS  Z4, Z0, Z5
 	VMOVUPS      Z3, (AX)(SI*4)
-	VMOVUPS      64(CX)(SI*4), Z2
-	VMOVUPS      64(DX)(SI*4), Z3
-	VFNMADD231PS Z3, Z1, Z2
-	VMOVUPS      64(AX)(SI*4), Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVUPS      Z3, 64(AX)(SI*4)
+	VMOVUPS      Z5, 64(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          unrolled1
 

@@ -19,19 +19,19 @@ unrolled1:
 	CMPQ        R8, SI
 	JG          single1
 	VMOVUPS     (CX)(DI*4), Z2
+	VMOVUPS     64(CX)(DI*4), Z5
 	VSUBPS      Z0, Z2, Z2
+	VSUBPS      Z0, Z5, Z5
 	VMULPS      Z1, Z2, Z2
+	VMULPS      Z1, Z5, Z5
 	VMOVUPS     (BX)(DI*4), Z3
+	VMOVUPS     64(BX)(DI*4), Z6
 	VMOVUPS     (DX)(DI*4), Z4
+	VMOVUPS     64(DX)(DI*4), Z7
 	VFMADD231PS Z4, Z2, Z3
+	VFMADD231PS Z7, Z5, Z6
 	VMOVUPS     Z3, (AX)(DI*4)
-	VMOVUPS     64(CX)(DI*4), Z2
-	VSUBPS      Z0, Z2, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     64(BX)(DI*4), Z3
-	VMOVUPS     64(DX)(DI*4), Z4
-	VFMADD231PS Z4, Z2, Z3
-	VMOVUPS     Z3, 64(AX)(DI*4)
+	VMOVUPS     Z6, 64(AX)(DI*4)
 	MOVQ        R8, DI
 	JMP         unrolled1
 
@@ -90,33 +90,33 @@ unrolled1:
 	CMPQ        R9, DI
 	JG          single1
 	VMOVUPS     (BX)(R8*4), Z6
+	VMOVUPS     64(BX)(R8*4), Z10
 	VSUBPS      Z0, Z6, Z6
+	VSUBPS      Z0, Z10, Z10
 	VMULPS      Z1, Z6, Z6
+	VMULPS      Z1, Z10, Z10
 	VMOVUPS     (DX)(R8*4), Z7
+	VMOVUPS     64(DX)(R8*4), Z11
 	VMOVUPS     (AX)(R8*4), Z8
+	VMOVUPS     64(AX)(R8*4), Z12
 	VMOVUPS     (CX)(R8*4), Z9
+	VMOVUPS     64(CX)(R8*4), Z13
 	VFMADD231PS Z7, Z6, Z8
+	VFMADD231PS Z11, Z10, Z12
 	VADDPS      Z7, Z9, Z9
+	VADDPS      Z11, Z13, Z13
 	VMOVUPS     Z8, (AX)(R8*4)
+	VMOVUPS     Z12, 64(AX)(R8*4)
 	VMOVUPS     Z9, (CX)(R8*4)
+	VMOVUPS     Z13, 64(CX)(R8*4)
 	VMOVUPS     (SI)(R8*4), Z8
+	VMOVUPS     64(SI)(R8*4), Z9
 	VMULPS      Z8, Z7, Z7
+	VMULPS      Z9, Z11, Z11
 	VADDPS      Z7, Z2, Z2
+	VADDPS      Z11, Z3, Z3
 	VFMADD231PS Z7, Z6, Z4
-	VMOVUPS     64(BX)(R8*4), Z6
-	VSUBPS      Z0, Z6, Z6
-	VMULPS      Z1, Z6, Z6
-	VMOVUPS     64(DX)(R8*4), Z7
-	VMOVUPS     64(AX)(R8*4), Z8
-	VMOVUPS     64(CX)(R8*4), Z9
-	VFMADD231PS Z7, Z6, Z8
-	VADDPS      Z7, Z9, Z9
-	VMOVUPS     Z8, 64(AX)(R8*4)
-	VMOVUPS     Z9, 64(CX)(R8*4)
-	VMOVUPS     64(SI)(R8*4), Z8
-	VMULPS      Z8, Z7, Z7
-	VADDPS      Z7, Z3, Z3
-	VFMADD231PS Z7, Z6, Z5
+	VFMADD231PS Z11, Z10, Z5
 	MOVQ        R9, R8
 	JMP         unrolled1
 
@@ -206,25 +206,25 @@ unrolled1:
 	CMPQ         R8, SI
 	JG           single1
 	VMOVUPS      (DX)(DI*4), Z4
+	VMOVUPS      64(DX)(DI*4), Z7
 	VSUBPS       Z0, Z4, Z4
+	VSUBPS       Z0, Z7, Z7
 	VMULPS       Z1, Z4, Z4
+	VMULPS       Z1, Z7, Z7
 	VMOVUPS      (CX)(DI*4), Z5
+	VMOVUPS      64(CX)(DI*4), Z8
 	VMOVUPS      (BX)(DI*4), Z6
+	VMOVUPS      64(BX)(DI*4), Z9
 	VFMSUB132PS  Z6, Z2, Z5
+	VFMSUB132PS  Z9, Z2, Z8
 	VFNMADD231PS Z4, Z3, Z5
+	VFNMADD231PS Z7, Z3, Z8
 	VMOVUPS      (AX)(DI*4), Z4
+	VMOVUPS      64(AX)(DI*4), Z6
 	VFMADD231PS  Z5, Z1, Z4
+	VFMADD231PS  Z8, Z1, Z6
 	VMOVUPS      Z4, (AX)(DI*4)
-	VMOVUPS      64(DX)(DI*4), Z4
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z1, Z4, Z4
-	VMOVUPS      64(CX)(DI*4), Z5
-	VMOVUPS      64(BX)(DI*4), Z6
-	VFMSUB132PS  Z6, Z2, Z5
-	VFNMADD231PS Z4, Z3, Z5
-	VMOVUPS      64(AX)(DI*4), Z4
-	VFMADD231PS  Z5, Z1, Z4
-	VMOVUPS      Z4, 64(AX)(DI*4)
+	VMOVUPS      Z6, 64(AX)(DI*4)
 	MOVQ         R8, DI
 	JMP          unrolled1
 
