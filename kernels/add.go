@@ -21,6 +21,13 @@ func addProduct(y, a, b []float32) {
 	}
 }
 
+// clearUnless clears dx unless add: before a plain backward adds to it.
+func clearUnless(add bool, dx []float32) {
+	if !add {
+		clear(dx)
+	}
+}
+
 // scale: y[i] *= a.
 func scale(y []float32, a float32) {
 	for i := range y {

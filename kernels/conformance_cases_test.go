@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -123,7 +124,7 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "SoftmaxBackward", out: 1, in: 2, positive: []int{1},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.SoftmaxBackward(out[0], in[0], in[1])
+			bothWays(t, out[0], func(dx []float32, add bool) { t.SoftmaxBackward(dx, in[0], in[1], add) })
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -153,7 +154,7 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "LogSoftmaxBackward", out: 1, in: 2,
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.LogSoftmaxBackward(out[0], in[0], in[1])
+			bothWays(t, out[0], func(dx []float32, add bool) { t.LogSoftmaxBackward(dx, in[0], in[1], add) })
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -180,7 +181,7 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "GELUBackward", out: 1, in: 2,
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.GELUBackward(out[0], in[0], in[1])
+			bothWays(t, out[0], func(dx []float32, add bool) { t.GELUBackward(dx, in[0], in[1], add) })
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -194,8 +195,9 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "LayerNormForward", out: 1, in: 3, inPlace: true, scalars: []float32{1e-3},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			mean, rstd := t.LayerNormForward(out[0], in[0], in[1], in[2], s[0])
-			return []float32{mean, rstd}
+			mean, rstd := []float32{0}, []float32{0}
+			t.LayerNormForward(out[0], in[0], in[1], in[2], mean, rstd, s[0])
+			return []float32{mean[0], rstd[0]}
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
 			n := float64(len(in[0]))
@@ -213,7 +215,11 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "LayerNormBackward", out: 3, in: 3, scalars: []float32{0.21, 1.3},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.LayerNormBackward(out[0], out[1], out[2], in[0], in[1], in[2], s[0], s[1])
+			dw, db := slices.Clone(out[1]), slices.Clone(out[2])
+			bothWays(t, slices.Clone(out[0]), func(dx []float32, add bool) {
+				t.LayerNormBackward(dx, dw, db, in[0], in[1], in[2], s[:1], s[1:], add)
+			})
+			t.LayerNormBackward(out[0], out[1], out[2], in[0], in[1], in[2], s[:1], s[1:], true)
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -251,7 +257,7 @@ var conformanceCases = []conformanceCase{
 	{
 		op: "L2NormalizeBackward", out: 1, in: 2, scalars: []float32{1.9},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
-			t.L2NormalizeBackward(out[0], in[0], in[1], s[0])
+			bothWays(t, out[0], func(dx []float32, add bool) { t.L2NormalizeBackward(dx, in[0], in[1], s[0], add) })
 			return nil
 		},
 		oracle: func(out, size, in [][]float64, s []float64) []float64 {
@@ -375,6 +381,20 @@ var conformanceCases = []conformanceCase{
 			return nil
 		},
 	},
+}
+
+// bothWays lets a backward add to dx, and panics unless it overwrites another gradient with what it adds to zeros.
+func bothWays(t *Table, dx []float32, backward func(dx []float32, add bool)) {
+	added, written := make([]float32, len(dx)), make([]float32, len(dx))
+	for i := range written {
+		written[i] = float32(math.NaN())
+	}
+	backward(added, true)
+	backward(written, false)
+	if !sameBits(added, written) {
+		panic(fmt.Sprintf("%s: %v is added to zeros, %v is written", t.Name, added, written))
+	}
+	backward(dx, true)
 }
 
 func abs(x float64) float64 { return math.Abs(x) }

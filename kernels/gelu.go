@@ -11,8 +11,9 @@ func geluForward(y, x []float32) {
 	}
 }
 
-// geluBackward: dx[i] += dy[i]·(Φ(x[i]) + x[i]·φ(x[i])), φ the standard normal density. At ±Inf the factor is the limit, 0 or 1.
-func geluBackward(dx, dy, x []float32) {
+// geluBackward: dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])), or += with add, φ the standard normal density. At ±Inf the factor is the limit, 0 or 1.
+func geluBackward(dx, dy, x []float32, add bool) {
+	clearUnless(add, dx)
 	for i, v := range x {
 		x := min(max(float64(v), -geluBound), geluBound)
 		density := math.Exp(-x*x/2) / math.Sqrt(2*math.Pi)

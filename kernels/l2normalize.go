@@ -12,9 +12,10 @@ func l2NormalizeForward(y, x []float32, eps float32) (norm float32) {
 	return norm
 }
 
-// l2NormalizeBackward: dx[i] += (dy[i] − y[i]·Σ dy[j]·y[j]) / norm, for a row whose norm is not below eps. Below it the norm was replaced by
-// a constant and the gradient is dy/eps: an AddScaled.
-func l2NormalizeBackward(dx, dy, y []float32, norm float32) {
+// l2NormalizeBackward: dx[i] = (dy[i] − y[i]·Σ dy[j]·y[j]) / norm, or += with add, for a row whose norm is not below eps. Below it the norm was
+// replaced by a constant and the gradient is dy/eps.
+func l2NormalizeBackward(dx, dy, y []float32, norm float32, add bool) {
+	clearUnless(add, dx)
 	d := dot(dy, y)
 	inv := 1 / norm
 	for i := range y {

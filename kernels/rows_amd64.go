@@ -14,14 +14,13 @@ type rowAssembly struct {
 	max                      func(x *float32, n int) float32
 	expShift                 func(y, x *float32, n int, scale, shift float32) float32
 	sumExp                   func(x *float32, n int, scale, shift float32) float32
-	softmaxBackward          func(dx, dy, y *float32, n int, d float32)
-	logSoftmaxBackward       func(dx, dy, y *float32, n int, s float32)
+	softmaxBackward          func(dx, dy, y *float32, n int, d float32, keep uint32)
+	logSoftmaxBackward       func(dx, dy, y *float32, n int, s float32, keep uint32)
 	geluForward              func(y, x *float32, n int)
-	geluBackward             func(dx, dy, x *float32, n int)
-	layerNormForward         func(y, x, weight, bias *float32, n int, mean, rstd float32)
-	layerNormBackwardSums    func(dweight, dbias, dy, x, weight *float32, n int, mean, rstd float32) (g, gx float32)
-	layerNormBackward        func(dx, dy, x, weight *float32, n int, mean, rstd, g, gx float32)
-	addProjected             func(dx, dy, y *float32, n int, a, b float32)
+	geluBackward             func(dx, dy, x *float32, n int, keep uint32)
+	layerNormForward         func(y, x, weight, bias, mean, rstd *float32, n, rows int, inv, eps float32)
+	layerNormBackward        func(dx, dweight, dbias, dy, x, weight, mean, rstd *float32, n, rows int, inv float32, keep uint32)
+	addProjected             func(dx, dy, y *float32, n int, a, b float32, keep uint32)
 	adamW                    func(p, m, v, g *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale float32)
 	adamWEMA                 func(p, m, v, g, t *float32, n int, decay, beta1, rest1, beta2, rest2, stepSize, invSqrtBias, eps, gradScale, momentum, rest float32)
 	ema                      func(t, s *float32, n int, momentum, rest float32)
@@ -75,24 +74,24 @@ func (a *rowAssembly) override(t *Table) {
 	}
 	t.LogSumExp = a.logSumExp
 	t.SoftmaxForward = a.softmax
-	t.SoftmaxBackward = func(dx, dy, y []float32) {
+	t.SoftmaxBackward = func(dx, dy, y []float32, add bool) {
 		d := float32(a.dotOf(dy, y))
-		segments(len(y), func(i, n int) { a.softmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, d) })
+		segments(len(y), func(i, n int) { a.softmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, d, keep(add)) })
 	}
 	t.LogSoftmaxForward = func(y, x []float32, scale float32) float32 {
 		lse := a.logSumExp(x, scale)
 		segments(len(x), func(i, n int) { a.scaleShift(at(y, i, n), at(x, i, n), n, scale, lse) })
 		return lse
 	}
-	t.LogSoftmaxBackward = func(dx, dy, y []float32) {
+	t.LogSoftmaxBackward = func(dx, dy, y []float32, add bool) {
 		s := float32(a.sumOf(dy))
-		segments(len(y), func(i, n int) { a.logSoftmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, s) })
+		segments(len(y), func(i, n int) { a.logSoftmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, s, keep(add)) })
 	}
 	t.GELUForward = func(y, x []float32) {
 		segments(len(x), func(i, n int) { a.geluForward(at(y, i, n), at(x, i, n), n) })
 	}
-	t.GELUBackward = func(dx, dy, x []float32) {
-		segments(len(x), func(i, n int) { a.geluBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), n) })
+	t.GELUBackward = func(dx, dy, x []float32, add bool) {
+		segments(len(x), func(i, n int) { a.geluBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), n, keep(add)) })
 	}
 	t.LayerNormForward = a.layerNorm
 	t.LayerNormBackward = a.layerNormUndo
@@ -101,8 +100,8 @@ func (a *rowAssembly) override(t *Table) {
 		a.scaleTo(y, x, 1/max(norm, eps))
 		return norm
 	}
-	t.L2NormalizeBackward = func(dx, dy, y []float32, norm float32) {
-		a.project(dx, dy, y, 1/norm, float32(a.dotOf(dy, y)))
+	t.L2NormalizeBackward = func(dx, dy, y []float32, norm float32, add bool) {
+		a.project(dx, dy, y, 1/norm, float32(a.dotOf(dy, y)), add)
 	}
 	t.WeightNormForward = func(w, v []float32, g float32) float32 {
 		norm := float32(math.Sqrt(a.sumSquaresOf(v, 0)))
@@ -112,7 +111,7 @@ func (a *rowAssembly) override(t *Table) {
 	t.WeightNormBackward = func(dv, dw, v []float32, g, norm float32) float32 {
 		dg := float32(a.dotOf(dw, v)) / norm
 		if len(dv) > 0 {
-			a.project(dv, dw, v, g/norm, dg/norm)
+			a.project(dv, dw, v, g/norm, dg/norm, true)
 		}
 		return dg
 	}
@@ -160,9 +159,17 @@ func (a *rowAssembly) scaleTo(y, x []float32, s float32) {
 	segments(len(x), func(i, n int) { a.scaleShift(at(y, i, n), at(x, i, n), n, s, 0) })
 }
 
-// project computes dx[i] += p·(dy[i] − q·y[i]).
-func (a *rowAssembly) project(dx, dy, y []float32, p, q float32) {
-	segments(len(y), func(i, n int) { a.addProjected(at(dx, i, n), at(dy, i, n), at(y, i, n), n, p, q) })
+// project computes dx[i] = p·(dy[i] − q·y[i]), or adds it to dx[i].
+func (a *rowAssembly) project(dx, dy, y []float32, p, q float32, add bool) {
+	segments(len(y), func(i, n int) { a.addProjected(at(dx, i, n), at(dy, i, n), at(y, i, n), n, p, q, keep(add)) })
+}
+
+// keep is the mask of what a gradient is added to.
+func keep(add bool) uint32 {
+	if add {
+		return math.MaxUint32
+	}
+	return 0
 }
 
 // maxOf is the largest x[i].
@@ -185,27 +192,32 @@ func (a *rowAssembly) softmax(y, x []float32, scale float32) (lse float32) {
 	return shift + float32(math.Log(s))
 }
 
-func (a *rowAssembly) layerNorm(y, x, weight, bias []float32, eps float32) (mean, rstd float32) {
-	count := float64(len(x))
-	mean = float32(a.sumOf(x) / count)
-	rstd = float32(1 / math.Sqrt(a.sumSquaresOf(x, mean)/count+float64(eps)))
-	segments(len(x), func(i, n int) {
-		a.layerNormForward(at(y, i, n), at(x, i, n), at(weight, i, n), at(bias, i, n), n, mean, rstd)
+func (a *rowAssembly) layerNorm(y, x, weight, bias, mean, rstd []float32, eps float32) {
+	rowSegments(mean, x, func(row, rows, n int) {
+		a.layerNormForward(at(y, row*n, rows*n), at(x, row*n, rows*n), at(weight, 0, n), at(bias, 0, n), at(mean, row, rows), at(rstd, row, rows),
+			n, rows, float32(1/float64(n)), eps)
 	})
-	return mean, rstd
 }
 
-func (a *rowAssembly) layerNormUndo(dx, dweight, dbias, dy, x, weight []float32, mean, rstd float32) {
-	var g, gx float64
-	segments(len(x), func(i, n int) {
-		s, sx := a.layerNormBackwardSums(at(dweight, i, n), at(dbias, i, n), at(dy, i, n), at(x, i, n), at(weight, i, n), n, mean, rstd)
-		g, gx = g+float64(s), gx+float64(sx)
+func (a *rowAssembly) layerNormUndo(dx, dweight, dbias, dy, x, weight, mean, rstd []float32, add bool) {
+	rowSegments(mean, x, func(row, rows, n int) {
+		var dxRow *float32
+		if len(dx) > 0 {
+			dxRow = at(dx, row*n, rows*n)
+		}
+		a.layerNormBackward(dxRow, at(dweight, 0, n), at(dbias, 0, n), at(dy, row*n, rows*n), at(x, row*n, rows*n), at(weight, 0, n),
+			at(mean, row, rows), at(rstd, row, rows), n, rows, float32(1/float64(n)), keep(add))
 	})
-	if len(dx) == 0 {
+}
+
+// rowSegments calls f for the rows of x, of which each has one of numbers, a segment at a time but at least one. Rows are of n elements.
+func rowSegments(numbers, x []float32, f func(row, rows, n int)) {
+	if len(x) == 0 {
 		return
 	}
-	g, gx = g/float64(len(x)), gx/float64(len(x))
-	segments(len(x), func(i, n int) {
-		a.layerNormBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), at(weight, i, n), n, mean, rstd, float32(g), float32(gx))
-	})
+	n := len(x) / len(numbers)
+	per := max(1, segment/n)
+	for row := 0; row < len(numbers); row += per {
+		f(row, min(per, len(numbers)-row), n)
+	}
 }

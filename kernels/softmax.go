@@ -30,8 +30,9 @@ func softmaxForward(y, x []float32, scale float32) (lse float32) {
 	return shift + float32(math.Log(sum))
 }
 
-// softmaxBackward: dx[i] += y[i]·(dy[i] − Σ dy[j]·y[j]), y the result of the forward with scale 1.
-func softmaxBackward(dx, dy, y []float32) {
+// softmaxBackward: dx[i] = y[i]·(dy[i] − Σ dy[j]·y[j]), or += with add, y the result of the forward with scale 1.
+func softmaxBackward(dx, dy, y []float32, add bool) {
+	clearUnless(add, dx)
 	d := dot(dy, y)
 	for i := range y {
 		dx[i] += y[i] * (dy[i] - d)
@@ -47,8 +48,9 @@ func logSoftmaxForward(y, x []float32, scale float32) (lse float32) {
 	return lse
 }
 
-// logSoftmaxBackward: dx[i] += dy[i] − exp(y[i])·Σ dy[j], y the result of the forward with scale 1.
-func logSoftmaxBackward(dx, dy, y []float32) {
+// logSoftmaxBackward: dx[i] = dy[i] − exp(y[i])·Σ dy[j], or += with add, y the result of the forward with scale 1.
+func logSoftmaxBackward(dx, dy, y []float32, add bool) {
+	clearUnless(add, dx)
 	s := sum(dy)
 	for i := range y {
 		dx[i] += dy[i] - exp(y[i])*s

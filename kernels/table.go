@@ -13,19 +13,20 @@ type Table struct {
 	AttentionBackward func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) // attention.go
 	AttentionWeights  func(p []float32, h AttentionHead, work []float32)                                                   // attention.go
 
-	// Rows and elements: one row, or any number of elements, a call.
+	// Rows and elements: one row, several of layer norm, or any number of elements, a call. Backwards with add add to dx, others overwrite it;
+	// those without a choice add.
 	GELUForward              func(y, x []float32)                                                            // gelu.go
-	GELUBackward             func(dx, dy, x []float32)                                                       // gelu.go
+	GELUBackward             func(dx, dy, x []float32, add bool)                                             // gelu.go
 	ExpShift                 func(y, x []float32, scale, shift float32)                                      // exp.go
 	LogSumExp                func(x []float32, scale float32) float32                                        // softmax.go
 	SoftmaxForward           func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
-	SoftmaxBackward          func(dx, dy, y []float32)                                                       // softmax.go
+	SoftmaxBackward          func(dx, dy, y []float32, add bool)                                             // softmax.go
 	LogSoftmaxForward        func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
-	LogSoftmaxBackward       func(dx, dy, y []float32)                                                       // softmax.go
-	LayerNormForward         func(y, x, weight, bias []float32, eps float32) (mean, rstd float32)            // layernorm.go
-	LayerNormBackward        func(dx, dweight, dbias, dy, x, weight []float32, mean, rstd float32)           // layernorm.go
+	LogSoftmaxBackward       func(dx, dy, y []float32, add bool)                                             // softmax.go
+	LayerNormForward         func(y, x, weight, bias, mean, rstd []float32, eps float32)                     // layernorm.go
+	LayerNormBackward        func(dx, dweight, dbias, dy, x, weight, mean, rstd []float32, add bool)         // layernorm.go
 	L2NormalizeForward       func(y, x []float32, eps float32) (norm float32)                                // l2normalize.go
-	L2NormalizeBackward      func(dx, dy, y []float32, norm float32)                                         // l2normalize.go
+	L2NormalizeBackward      func(dx, dy, y []float32, norm float32, add bool)                               // l2normalize.go
 	WeightNormForward        func(w, v []float32, g float32) (norm float32)                                  // weightnorm.go
 	WeightNormBackward       func(dv, dw, v []float32, g, norm float32) (dg float32)                         // weightnorm.go
 	Add                      func(y, x []float32)                                                            // add.go

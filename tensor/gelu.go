@@ -12,7 +12,6 @@ func GELUForward(y, x *Tensor) {
 func GELUBackward(dx, dy, x *Tensor, add bool) {
 	check(SameShape(dx, x) && SameShape(dy, x), "GELUBackward", "dx, dy and x of the same shape", dx, dy, x)
 	x.dev.runElements(x.Len(), func(from, to int) {
-		clearUnless(add, dx.data[from:to])
-		x.dev.kernels.GELUBackward(dx.data[from:to], dy.data[from:to], x.data[from:to])
+		x.dev.kernels.GELUBackward(dx.data[from:to], dy.data[from:to], x.data[from:to], add)
 	})
 }

@@ -24,11 +24,11 @@ func L2NormalizeBackward(dx, dy, y, norm *Tensor, eps float32, add bool) {
 	y.dev.runRows(rows, n, func(from, to int) {
 		for r := from; r < to; r++ {
 			dx, dy, y := dx.data[r*n:(r+1)*n], dy.data[r*n:(r+1)*n], y.data[r*n:(r+1)*n]
-			clearUnless(add, dx)
 			if norm.data[r] < eps {
+				clearUnless(add, dx)
 				k.AddScaled(dx, dy, 1/eps) // y = x/eps: the length was replaced by a constant
 			} else {
-				k.L2NormalizeBackward(dx, dy, y, norm.data[r])
+				k.L2NormalizeBackward(dx, dy, y, norm.data[r], add)
 			}
 		}
 	})

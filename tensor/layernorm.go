@@ -7,13 +7,14 @@ func LayerNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(y, x) && w.Len() == n && b.Len() == n && (mean == nil) == (rstd == nil) && (mean == nil || mean.Len() == rows && rstd.Len() == rows),
 		"LayerNormForward", "y (…,C), mean (rows), rstd (rows), x (…,C), w (C), b (C)", y, mean, rstd, x, w, b)
+	numbers := x.dev.scratch(2 * rows)
+	defer x.dev.release(numbers)
+	means, rstds := numbers[:rows], numbers[rows:]
+	if mean != nil {
+		means, rstds = mean.data, rstd.data
+	}
 	x.dev.runRows(rows, n, func(from, to int) {
-		for r := from; r < to; r++ {
-			m, s := x.dev.kernels.LayerNormForward(y.data[r*n:(r+1)*n], x.data[r*n:(r+1)*n], w.data, b.data, eps)
-			if mean != nil {
-				mean.data[r], rstd.data[r] = m, s
-			}
-		}
+		x.dev.kernels.LayerNormForward(y.data[from*n:to*n], x.data[from*n:to*n], w.data, b.data, means[from:to], rstds[from:to], eps)
 	})
 }
 
@@ -31,14 +32,12 @@ func LayerNormBackward(dx, dw, db, dy, x, w, mean, rstd *Tensor, add bool) {
 	dev.Run(chunks, func(chunk, _ int) {
 		p := partial[chunk*2*n : (chunk+1)*2*n]
 		clear(p)
-		for r := chunk * per; r < min((chunk+1)*per, rows); r++ {
-			var dxRow []float32
-			if dx != nil {
-				dxRow = dx.data[r*n : (r+1)*n]
-				clearUnless(add, dxRow)
-			}
-			dev.kernels.LayerNormBackward(dxRow, p[:n], p[n:], dy.data[r*n:(r+1)*n], x.data[r*n:(r+1)*n], w.data, mean.data[r], rstd.data[r])
+		from, to := chunk*per, min((chunk+1)*per, rows)
+		var dxRows []float32
+		if dx != nil {
+			dxRows = dx.data[from*n : to*n]
 		}
+		dev.kernels.LayerNormBackward(dxRows, p[:n], p[n:], dy.data[from*n:to*n], x.data[from*n:to*n], w.data, mean.data[from:to], rstd.data[from:to], add)
 	})
 	for chunk := range chunks {
 		p := partial[chunk*2*n : (chunk+1)*2*n]

@@ -24,8 +24,7 @@ func CenteredSoftmaxForward(y, x, center *Tensor, scale float32) {
 func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "SoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
 	forRows(y, func(from, to int) {
-		clearUnless(add, dx.data[from:to])
-		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to])
+		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], add)
 	})
 }
 
@@ -41,8 +40,7 @@ func LogSoftmaxForward(y, x *Tensor) {
 func LogSoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "LogSoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
 	forRows(y, func(from, to int) {
-		clearUnless(add, dx.data[from:to])
-		y.dev.kernels.LogSoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to])
+		y.dev.kernels.LogSoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], add)
 	})
 }
 

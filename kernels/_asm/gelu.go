@@ -23,9 +23,11 @@ func gelu(c *build.Context, isa ISA) {
 	})
 	k.end()
 
-	k = begin(c, isa, "GELUBackward", "func(dx, dy, x *float32, n int)", "dx[i] += dy[i]·(Φ(x[i]) + x[i]·φ(x[i]))")
+	k = begin(c, isa, "GELUBackward", "func(dx, dy, x *float32, n int, keep uint32)",
+		"dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])), plus what dx[i] was if keep is all ones, not 0")
 	dx, dy, x := k.pointer("dx"), k.pointer("dy"), k.pointer("x")
 	k.count()
+	keep := k.scalar("keep")
 	g = k.geluConstants()
 	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
@@ -38,7 +40,7 @@ func gelu(c *build.Context, isa ISA) {
 		k.withBits(k.VANDPS, k.VANDPS_BCST, 1<<31, v, v)
 		k.VXORPS(v, odd, odd)
 		k.with(k.VADDPS, k.VADDPS_BCST, 0.5, odd, odd)
-		grad := l.load(dx)
+		grad := l.loadKept(dx, keep)
 		k.VFMADD231PS(l.load(dy), odd, grad)
 		l.store(grad, dx)
 	})

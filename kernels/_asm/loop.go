@@ -42,13 +42,16 @@ func (k *kernel) pointer(name string) reg.GPVirtual {
 	return p
 }
 
+// wholeNumber loads an int argument.
+func (k *kernel) wholeNumber(name string) reg.GPVirtual { return k.pointer(name) }
+
 // count loads the argument n.
 func (k *kernel) count() {
 	k.n = k.GP64()
 	k.Load(k.Param("n"), k.n)
 }
 
-// scalar loads a float32 argument into all lanes.
+// scalar loads a float32 or uint32 argument into all lanes.
 func (k *kernel) scalar(name string) reg.VecVirtual {
 	a, err := k.Param(name).Resolve()
 	if err != nil {
@@ -194,6 +197,18 @@ func (l lane) load(p reg.GPVirtual) reg.VecVirtual {
 	default:
 		l.VMASKMOVPS(l.at(p), l.mask, v)
 	}
+	return v
+}
+
+// loadKept is load, of zeros where keep has zeros: of memory that a gradient is added to, or that it overwrites.
+func (l lane) loadKept(p reg.GPVirtual, keep reg.VecVirtual) reg.VecVirtual {
+	if l.mask == nil {
+		v := l.vec()
+		l.VANDPS(l.at(p), keep, v)
+		return v
+	}
+	v := l.load(p)
+	l.VANDPS(keep, v, v)
 	return v
 }
 

@@ -30,27 +30,30 @@ func softmax(c *build.Context, isa ISA) {
 	})
 	k.end(k.fold(k.VMAXPS, acc))
 
-	k = begin(c, isa, "SoftmaxBackward", "func(dx, dy, y *float32, n int, d float32)", "dx[i] += y[i]·(dy[i] − d)")
+	k = begin(c, isa, "SoftmaxBackward", "func(dx, dy, y *float32, n int, d float32, keep uint32)",
+		"dx[i] = y[i]·(dy[i] − d), plus what dx[i] was if keep is all ones, not 0")
 	dx, dy, y := k.pointer("dx"), k.pointer("dy"), k.pointer("y")
 	k.count()
-	d := k.scalar("d")
+	d, keep := k.scalar("d"), k.scalar("keep")
 	k.each(2, func(l lane) {
-		v, g := l.load(dy), l.load(dx)
+		v, g := l.load(dy), l.loadKept(dx, keep)
 		k.VSUBPS(d, v, v)
 		k.VFMADD231PS(l.load(y), v, g)
 		l.store(g, dx)
 	})
 	k.end()
 
-	k = begin(c, isa, "LogSoftmaxBackward", "func(dx, dy, y *float32, n int, s float32)", "dx[i] += dy[i] − exp(y[i])·s")
+	k = begin(c, isa, "LogSoftmaxBackward", "func(dx, dy, y *float32, n int, s float32, keep uint32)",
+		"dx[i] = dy[i] − exp(y[i])·s, plus what dx[i] was if keep is all ones, not 0")
 	dx, dy, y = k.pointer("dx"), k.pointer("dy"), k.pointer("y")
 	k.count()
 	s, bounds := k.scalar("s"), k.expBounds()
+	keep = k.scalar("keep")
 	k.each(isa.expUnroll(), func(l lane) {
 		e := k.exp(l.load(y), bounds)
 		v := l.load(dy)
 		k.VFNMADD231PS(e, s, v)
-		k.VADDPS(l.load(dx), v, v)
+		k.VADDPS(l.loadKept(dx, keep), v, v)
 		l.store(v, dx)
 	})
 	k.end()

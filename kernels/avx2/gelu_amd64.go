@@ -7,7 +7,7 @@ package avx2
 //go:noescape
 func GELUForward(y *float32, x *float32, n int)
 
-// GELUBackward computes dx[i] += dy[i]·(Φ(x[i]) + x[i]·φ(x[i])), i < n.
+// GELUBackward computes dx[i] = dy[i]·(Φ(x[i]) + x[i]·φ(x[i])), plus what dx[i] was if keep is all ones, not 0, i < n.
 //
 //go:noescape
-func GELUBackward(dx *float32, dy *float32, x *float32, n int)
+func GELUBackward(dx *float32, dy *float32, x *float32, n int, keep uint32)

@@ -2,33 +2,34 @@
 
 #include "textflag.h"
 
-// func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32)
+// func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32, keep uint32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·AddProjected(SB), NOSPLIT, $0-40
+TEXT ·AddProjected(SB), NOSPLIT, $0-44
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS a+32(FP), Y0
 	VBROADCASTSS b+36(FP), Y1
+	VBROADCASTSS keep+40(FP), Y2
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ         16(SI), DI
 	CMPQ         DI, BX
 	JG           single1
-	VMOVUPS      (CX)(SI*4), Y2
-	VMOVUPS      32(CX)(SI*4), Y4
-	VMOVUPS      (DX)(SI*4), Y3
-	VMOVUPS      32(DX)(SI*4), Y5
-	VFNMADD231PS Y3, Y1, Y2
-	VFNMADD231PS Y5, Y1, Y4
-	VMOVUPS      (AX)(SI*4), Y3
-	VMOVUPS      32(AX)(SI*4), Y5
-	VFMADD231PS  Y2, Y0, Y3
-	VFMADD231PS  Y4, Y0, Y5
-	VMOVUPS      Y3, (AX)(SI*4)
-	VMOVUPS      Y5, 32(AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Y3
+	VMOVUPS      32(CX)(SI*4), Y5
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y6
+	VFNMADD231PS Y4, Y1, Y3
+	VFNMADD231PS Y6, Y1, Y5
+	VANDPS       (AX)(SI*4), Y2, Y4
+	VANDPS       32(AX)(SI*4), Y2, Y6
+	VFMADD231PS  Y3, Y0, Y4
+	VFMADD231PS  Y5, Y0, Y6
+	VMOVUPS      Y4, (AX)(SI*4)
+	VMOVUPS      Y6, 32(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          unrolled1
 
@@ -36,12 +37,12 @@ single1:
 	LEAQ         8(SI), DI
 	CMPQ         DI, BX
 	JG           tail1
-	VMOVUPS      (CX)(SI*4), Y2
-	VMOVUPS      (DX)(SI*4), Y3
-	VFNMADD231PS Y3, Y1, Y2
-	VMOVUPS      (AX)(SI*4), Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVUPS      Y3, (AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VFNMADD231PS Y4, Y1, Y3
+	VANDPS       (AX)(SI*4), Y2, Y4
+	VFMADD231PS  Y3, Y0, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          single1
 
@@ -49,15 +50,16 @@ tail1:
 	MOVQ         BX, DI
 	SUBQ         SI, DI
 	JE           done1
-	VMOVD        DI, X2
-	VPBROADCASTD X2, Y2
-	VPCMPGTD     numbers<>+0(SB), Y2, Y2
-	VMASKMOVPS   (CX)(SI*4), Y2, Y3
-	VMASKMOVPS   (DX)(SI*4), Y2, Y4
-	VFNMADD231PS Y4, Y1, Y3
-	VMASKMOVPS   (AX)(SI*4), Y2, Y1
-	VFMADD231PS  Y3, Y0, Y1
-	VMASKMOVPS   Y1, Y2, (AX)(SI*4)
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     numbers<>+0(SB), Y3, Y3
+	VMASKMOVPS   (CX)(SI*4), Y3, Y4
+	VMASKMOVPS   (DX)(SI*4), Y3, Y5
+	VFNMADD231PS Y5, Y1, Y4
+	VMASKMOVPS   (AX)(SI*4), Y3, Y1
+	VANDPS       Y2, Y1, Y1
+	VFMADD231PS  Y4, Y0, Y1
+	VMASKMOVPS   Y1, Y3, (AX)(SI*4)
 
 done1:
 	VZEROUPPER

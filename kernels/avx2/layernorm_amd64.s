@@ -2,71 +2,223 @@
 
 #include "textflag.h"
 
-// func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, n int, mean float32, rstd float32)
+// func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, mean *float32, rstd *float32, n int, rows int, inv float32, eps float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·LayerNormForward(SB), NOSPLIT, $0-48
+TEXT ·LayerNormForward(SB), NOSPLIT, $0-72
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
 	MOVQ         bias+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS mean+40(FP), Y0
-	VBROADCASTSS rstd+44(FP), Y1
-	XORQ         DI, DI
+	MOVQ         mean+32(FP), SI
+	MOVQ         rstd+40(FP), DI
+	MOVQ         n+48(FP), R8
+	MOVQ         rows+56(FP), R9
+	VBROADCASTSS inv+64(FP), Y0
+	VBROADCASTSS eps+68(FP), Y1
+	VBROADCASTSS c_3f800000<>+0(SB), Y2
+
+rows:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	XORQ   R10, R10
 
 unrolled1:
-	LEAQ        16(DI), R8
-	CMPQ        R8, SI
-	JG          single1
-	VMOVUPS     (CX)(DI*4), Y2
-	VMOVUPS     32(CX)(DI*4), Y5
-	VSUBPS      Y0, Y2, Y2
-	VSUBPS      Y0, Y5, Y5
-	VMULPS      Y1, Y2, Y2
-	VMULPS      Y1, Y5, Y5
-	VMOVUPS     (BX)(DI*4), Y3
-	VMOVUPS     32(BX)(DI*4), Y6
-	VMOVUPS     (DX)(DI*4), Y4
-	VMOVUPS     32(DX)(DI*4), Y7
-	VFMADD231PS Y4, Y2, Y3
-	VFMADD231PS Y7, Y5, Y6
-	VMOVUPS     Y3, (AX)(DI*4)
-	VMOVUPS     Y6, 32(AX)(DI*4)
-	MOVQ        R8, DI
-	JMP         unrolled1
+	LEAQ    32(R10), R11
+	CMPQ    R11, R8
+	JG      single1
+	VMOVUPS (CX)(R10*4), Y7
+	VMOVUPS 32(CX)(R10*4), Y8
+	VMOVUPS 64(CX)(R10*4), Y9
+	VMOVUPS 96(CX)(R10*4), Y10
+	VADDPS  Y7, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y10, Y6, Y6
+	MOVQ    R11, R10
+	JMP     unrolled1
 
 single1:
-	LEAQ        8(DI), R8
-	CMPQ        R8, SI
-	JG          tail1
-	VMOVUPS     (CX)(DI*4), Y2
-	VSUBPS      Y0, Y2, Y2
-	VMULPS      Y1, Y2, Y2
-	VMOVUPS     (BX)(DI*4), Y3
-	VMOVUPS     (DX)(DI*4), Y4
-	VFMADD231PS Y4, Y2, Y3
-	VMOVUPS     Y3, (AX)(DI*4)
-	MOVQ        R8, DI
-	JMP         single1
+	LEAQ    8(R10), R11
+	CMPQ    R11, R8
+	JG      tail1
+	VMOVUPS (CX)(R10*4), Y7
+	VADDPS  Y7, Y3, Y3
+	MOVQ    R11, R10
+	JMP     single1
 
 tail1:
-	MOVQ         SI, R8
-	SUBQ         DI, R8
+	MOVQ         R8, R11
+	SUBQ         R10, R11
 	JE           done1
-	VMOVD        R8, X2
-	VPBROADCASTD X2, Y2
-	VPCMPGTD     numbers<>+0(SB), Y2, Y2
-	VMASKMOVPS   (CX)(DI*4), Y2, Y3
-	VSUBPS       Y0, Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VMASKMOVPS   (BX)(DI*4), Y2, Y0
-	VMASKMOVPS   (DX)(DI*4), Y2, Y1
-	VFMADD231PS  Y1, Y3, Y0
-	VMASKMOVPS   Y0, Y2, (AX)(DI*4)
+	VMOVD        R11, X7
+	VPBROADCASTD X7, Y7
+	VPCMPGTD     numbers<>+0(SB), Y7, Y7
+	VMASKMOVPS   (CX)(R10*4), Y7, Y7
+	VADDPS       Y7, Y3, Y3
 
 done1:
+	VADDPS       Y6, Y3, Y3
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X3
+	VPERMILPS    $0x4e, X3, X4
+	VADDPS       X4, X3, X3
+	VPERMILPS    $0xb1, X3, X4
+	VADDPS       X4, X3, X3
+	VMULSS       X0, X3, X3
+	VMOVSS       X3, (SI)
+	VBROADCASTSS X3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	XORQ         R10, R10
+
+unrolled2:
+	LEAQ        32(R10), R11
+	CMPQ        R11, R8
+	JG          single2
+	VMOVUPS     (CX)(R10*4), Y8
+	VMOVUPS     32(CX)(R10*4), Y9
+	VMOVUPS     64(CX)(R10*4), Y10
+	VMOVUPS     96(CX)(R10*4), Y11
+	VSUBPS      Y3, Y8, Y8
+	VSUBPS      Y3, Y9, Y9
+	VSUBPS      Y3, Y10, Y10
+	VSUBPS      Y3, Y11, Y11
+	VFMADD231PS Y8, Y8, Y4
+	VFMADD231PS Y9, Y9, Y5
+	VFMADD231PS Y10, Y10, Y6
+	VFMADD231PS Y11, Y11, Y7
+	MOVQ        R11, R10
+	JMP         unrolled2
+
+single2:
+	LEAQ        8(R10), R11
+	CMPQ        R11, R8
+	JG          tail2
+	VMOVUPS     (CX)(R10*4), Y8
+	VSUBPS      Y3, Y8, Y8
+	VFMADD231PS Y8, Y8, Y4
+	MOVQ        R11, R10
+	JMP         single2
+
+tail2:
+	MOVQ         R8, R11
+	SUBQ         R10, R11
+	JE           done2
+	VMOVD        R11, X8
+	VPBROADCASTD X8, Y8
+	VPCMPGTD     numbers<>+0(SB), Y8, Y8
+	VMASKMOVPS   (CX)(R10*4), Y8, Y9
+	VSUBPS       Y3, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VFMADD231PS  Y9, Y9, Y4
+
+done2:
+	VMOVAPS      X1, X8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0x4e, X4, X5
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0xb1, X4, X5
+	VADDPS       X5, X4, X4
+	VFMADD231SS  X4, X0, X8
+	VSQRTSS      X8, X8, X8
+	VDIVSS       X8, X2, X8
+	VMOVSS       X8, (DI)
+	VBROADCASTSS X8, Y8
+	XORQ         R10, R10
+
+unrolled3:
+	LEAQ        32(R10), R11
+	CMPQ        R11, R8
+	JG          single3
+	VMOVUPS     (CX)(R10*4), Y4
+	VMOVUPS     32(CX)(R10*4), Y7
+	VMOVUPS     64(CX)(R10*4), Y11
+	VMOVUPS     96(CX)(R10*4), Y14
+	VSUBPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y7, Y7
+	VSUBPS      Y3, Y11, Y11
+	VSUBPS      Y3, Y14, Y14
+	VMULPS      Y8, Y4, Y4
+	VMULPS      Y8, Y7, Y7
+	VMULPS      Y8, Y11, Y11
+	VMULPS      Y8, Y14, Y14
+	VMOVUPS     (BX)(R10*4), Y5
+	VMOVUPS     32(BX)(R10*4), Y9
+	VMOVUPS     64(BX)(R10*4), Y12
+	VMOVUPS     96(BX)(R10*4), Y15
+	VMOVUPS     (DX)(R10*4), Y6
+	VMOVUPS     32(DX)(R10*4), Y10
+	VMOVUPS     64(DX)(R10*4), Y13
+	VMOVUPS     96(DX)(R10*4), Y16
+	VFMADD231PS Y6, Y4, Y5
+	VFMADD231PS Y10, Y7, Y9
+	VFMADD231PS Y13, Y11, Y12
+	VFMADD231PS Y16, Y14, Y15
+	VMOVUPS     Y5, (AX)(R10*4)
+	VMOVUPS     Y9, 32(AX)(R10*4)
+	VMOVUPS     Y12, 64(AX)(R10*4)
+	VMOVUPS     Y15, 96(AX)(R10*4)
+	MOVQ        R11, R10
+	JMP         unrolled3
+
+single3:
+	LEAQ        8(R10), R11
+	CMPQ        R11, R8
+	JG          tail3
+	VMOVUPS     (CX)(R10*4), Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y8, Y4, Y4
+	VMOVUPS     (BX)(R10*4), Y5
+	VMOVUPS     (DX)(R10*4), Y6
+	VFMADD231PS Y6, Y4, Y5
+	VMOVUPS     Y5, (AX)(R10*4)
+	MOVQ        R11, R10
+	JMP         single3
+
+tail3:
+	MOVQ         R8, R11
+	SUBQ         R10, R11
+	JE           done3
+	VMOVD        R11, X4
+	VPBROADCASTD X4, Y4
+	VPCMPGTD     numbers<>+0(SB), Y4, Y4
+	VMASKMOVPS   (CX)(R10*4), Y4, Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y8, Y5, Y5
+	VMASKMOVPS   (BX)(R10*4), Y4, Y3
+	VMASKMOVPS   (DX)(R10*4), Y4, Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VMASKMOVPS   Y3, Y4, (AX)(R10*4)
+
+done3:
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	ADDQ $0x04, SI
+	ADDQ $0x04, DI
+	DECQ R9
+	JNE  rows
 	VZEROUPPER
 	RET
+
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+DATA c_3f800000<>+4(SB)/4, $0x3f800000
+DATA c_3f800000<>+8(SB)/4, $0x3f800000
+DATA c_3f800000<>+12(SB)/4, $0x3f800000
+DATA c_3f800000<>+16(SB)/4, $0x3f800000
+DATA c_3f800000<>+20(SB)/4, $0x3f800000
+DATA c_3f800000<>+24(SB)/4, $0x3f800000
+DATA c_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
 
 DATA numbers<>+0(SB)/4, $0x00000000
 DATA numbers<>+4(SB)/4, $0x00000001
@@ -78,197 +230,204 @@ DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
 
-// func LayerNormBackwardSums(dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32) (float32, float32)
+// func LayerNormBackward(dx *float32, dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, mean *float32, rstd *float32, n int, rows int, inv float32, keep uint32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·LayerNormBackwardSums(SB), NOSPLIT, $0-64
-	MOVQ         dweight+0(FP), AX
-	MOVQ         dbias+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         x+24(FP), BX
-	MOVQ         weight+32(FP), SI
-	MOVQ         n+40(FP), DI
-	VBROADCASTSS mean+48(FP), Y0
-	VBROADCASTSS rstd+52(FP), Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
+TEXT ·LayerNormBackward(SB), NOSPLIT, $0-88
+	MOVQ         dx+0(FP), AX
+	MOVQ         dweight+8(FP), CX
+	MOVQ         dbias+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         weight+40(FP), DI
+	MOVQ         mean+48(FP), R8
+	MOVQ         rstd+56(FP), R9
+	MOVQ         n+64(FP), R10
+	MOVQ         rows+72(FP), R11
+	VBROADCASTSS inv+80(FP), Y0
+	VBROADCASTSS keep+84(FP), Y1
+
+rows:
+	VBROADCASTSS (R8), Y2
+	VBROADCASTSS (R9), Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	XORQ         R8, R8
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	XORQ         R12, R12
 
 unrolled1:
-	LEAQ        16(R8), R9
-	CMPQ        R9, DI
+	LEAQ        16(R12), R13
+	CMPQ        R13, R10
 	JG          single1
-	VMOVUPS     (BX)(R8*4), Y6
-	VMOVUPS     32(BX)(R8*4), Y10
-	VSUBPS      Y0, Y6, Y6
-	VSUBPS      Y0, Y10, Y10
-	VMULPS      Y1, Y6, Y6
-	VMULPS      Y1, Y10, Y10
-	VMOVUPS     (DX)(R8*4), Y7
-	VMOVUPS     32(DX)(R8*4), Y11
-	VMOVUPS     (AX)(R8*4), Y8
-	VMOVUPS     32(AX)(R8*4), Y12
-	VMOVUPS     (CX)(R8*4), Y9
-	VMOVUPS     32(CX)(R8*4), Y13
-	VFMADD231PS Y7, Y6, Y8
-	VFMADD231PS Y11, Y10, Y12
-	VADDPS      Y7, Y9, Y9
-	VADDPS      Y11, Y13, Y13
-	VMOVUPS     Y8, (AX)(R8*4)
-	VMOVUPS     Y12, 32(AX)(R8*4)
-	VMOVUPS     Y9, (CX)(R8*4)
-	VMOVUPS     Y13, 32(CX)(R8*4)
-	VMOVUPS     (SI)(R8*4), Y8
-	VMOVUPS     32(SI)(R8*4), Y9
-	VMULPS      Y8, Y7, Y7
-	VMULPS      Y9, Y11, Y11
-	VADDPS      Y7, Y2, Y2
-	VADDPS      Y11, Y3, Y3
-	VFMADD231PS Y7, Y6, Y4
-	VFMADD231PS Y11, Y10, Y5
-	MOVQ        R9, R8
+	VMOVUPS     (SI)(R12*4), Y8
+	VMOVUPS     32(SI)(R12*4), Y12
+	VSUBPS      Y2, Y8, Y8
+	VSUBPS      Y2, Y12, Y12
+	VMULPS      Y3, Y8, Y8
+	VMULPS      Y3, Y12, Y12
+	VMOVUPS     (BX)(R12*4), Y9
+	VMOVUPS     32(BX)(R12*4), Y13
+	VMOVUPS     (CX)(R12*4), Y10
+	VMOVUPS     32(CX)(R12*4), Y14
+	VMOVUPS     (DX)(R12*4), Y11
+	VMOVUPS     32(DX)(R12*4), Y15
+	VFMADD231PS Y9, Y8, Y10
+	VFMADD231PS Y13, Y12, Y14
+	VADDPS      Y9, Y11, Y11
+	VADDPS      Y13, Y15, Y15
+	VMOVUPS     Y10, (CX)(R12*4)
+	VMOVUPS     Y14, 32(CX)(R12*4)
+	VMOVUPS     Y11, (DX)(R12*4)
+	VMOVUPS     Y15, 32(DX)(R12*4)
+	VMOVUPS     (DI)(R12*4), Y10
+	VMOVUPS     32(DI)(R12*4), Y11
+	VMULPS      Y10, Y9, Y9
+	VMULPS      Y11, Y13, Y13
+	VADDPS      Y9, Y4, Y4
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y9, Y8, Y6
+	VFMADD231PS Y13, Y12, Y7
+	MOVQ        R13, R12
 	JMP         unrolled1
 
 single1:
-	LEAQ        8(R8), R9
-	CMPQ        R9, DI
+	LEAQ        8(R12), R13
+	CMPQ        R13, R10
 	JG          tail1
-	VMOVUPS     (BX)(R8*4), Y6
-	VSUBPS      Y0, Y6, Y6
-	VMULPS      Y1, Y6, Y6
-	VMOVUPS     (DX)(R8*4), Y7
-	VMOVUPS     (AX)(R8*4), Y8
-	VMOVUPS     (CX)(R8*4), Y9
-	VFMADD231PS Y7, Y6, Y8
-	VADDPS      Y7, Y9, Y9
-	VMOVUPS     Y8, (AX)(R8*4)
-	VMOVUPS     Y9, (CX)(R8*4)
-	VMOVUPS     (SI)(R8*4), Y8
-	VMULPS      Y8, Y7, Y7
-	VADDPS      Y7, Y2, Y2
-	VFMADD231PS Y7, Y6, Y4
-	MOVQ        R9, R8
+	VMOVUPS     (SI)(R12*4), Y8
+	VSUBPS      Y2, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     (BX)(R12*4), Y9
+	VMOVUPS     (CX)(R12*4), Y10
+	VMOVUPS     (DX)(R12*4), Y11
+	VFMADD231PS Y9, Y8, Y10
+	VADDPS      Y9, Y11, Y11
+	VMOVUPS     Y10, (CX)(R12*4)
+	VMOVUPS     Y11, (DX)(R12*4)
+	VMOVUPS     (DI)(R12*4), Y10
+	VMULPS      Y10, Y9, Y9
+	VADDPS      Y9, Y4, Y4
+	VFMADD231PS Y9, Y8, Y6
+	MOVQ        R13, R12
 	JMP         single1
 
 tail1:
-	MOVQ         DI, R9
-	SUBQ         R8, R9
+	MOVQ         R10, R13
+	SUBQ         R12, R13
 	JE           done1
-	VMOVD        R9, X6
+	VMOVD        R13, X8
+	VPBROADCASTD X8, Y8
+	VPCMPGTD     numbers<>+0(SB), Y8, Y8
+	VMASKMOVPS   (SI)(R12*4), Y8, Y9
+	VSUBPS       Y2, Y9, Y9
+	VMULPS       Y3, Y9, Y9
+	VMASKMOVPS   (BX)(R12*4), Y8, Y10
+	VMASKMOVPS   (CX)(R12*4), Y8, Y11
+	VMASKMOVPS   (DX)(R12*4), Y8, Y12
+	VFMADD231PS  Y10, Y9, Y11
+	VADDPS       Y10, Y12, Y12
+	VMASKMOVPS   Y11, Y8, (CX)(R12*4)
+	VMASKMOVPS   Y12, Y8, (DX)(R12*4)
+	VMASKMOVPS   (DI)(R12*4), Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y9, Y6
+
+done1:
+	TESTQ        AX, AX
+	JE           next
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0x4e, X4, X5
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0xb1, X4, X5
+	VADDPS       X5, X4, X4
+	VMULSS       X0, X4, X4
+	VBROADCASTSS X4, Y4
+	VADDPS       Y7, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X5
+	VADDPS       X5, X6, X6
+	VPERMILPS    $0x4e, X6, X5
+	VADDPS       X5, X6, X6
+	VPERMILPS    $0xb1, X6, X5
+	VADDPS       X5, X6, X6
+	VMULSS       X0, X6, X5
+	VBROADCASTSS X5, Y5
+	XORQ         R12, R12
+
+unrolled2:
+	LEAQ         16(R12), R13
+	CMPQ         R13, R10
+	JG           single2
+	VMOVUPS      (SI)(R12*4), Y6
+	VMOVUPS      32(SI)(R12*4), Y9
+	VSUBPS       Y2, Y6, Y6
+	VSUBPS       Y2, Y9, Y9
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y3, Y9, Y9
+	VMOVUPS      (BX)(R12*4), Y7
+	VMOVUPS      32(BX)(R12*4), Y10
+	VMOVUPS      (DI)(R12*4), Y8
+	VMOVUPS      32(DI)(R12*4), Y11
+	VFMSUB132PS  Y8, Y4, Y7
+	VFMSUB132PS  Y11, Y4, Y10
+	VFNMADD231PS Y6, Y5, Y7
+	VFNMADD231PS Y9, Y5, Y10
+	VANDPS       (AX)(R12*4), Y1, Y6
+	VANDPS       32(AX)(R12*4), Y1, Y8
+	VFMADD231PS  Y7, Y3, Y6
+	VFMADD231PS  Y10, Y3, Y8
+	VMOVUPS      Y6, (AX)(R12*4)
+	VMOVUPS      Y8, 32(AX)(R12*4)
+	MOVQ         R13, R12
+	JMP          unrolled2
+
+single2:
+	LEAQ         8(R12), R13
+	CMPQ         R13, R10
+	JG           tail2
+	VMOVUPS      (SI)(R12*4), Y6
+	VSUBPS       Y2, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMOVUPS      (BX)(R12*4), Y7
+	VMOVUPS      (DI)(R12*4), Y8
+	VFMSUB132PS  Y8, Y4, Y7
+	VFNMADD231PS Y6, Y5, Y7
+	VANDPS       (AX)(R12*4), Y1, Y6
+	VFMADD231PS  Y7, Y3, Y6
+	VMOVUPS      Y6, (AX)(R12*4)
+	MOVQ         R13, R12
+	JMP          single2
+
+tail2:
+	MOVQ         R10, R13
+	SUBQ         R12, R13
+	JE           done2
+	VMOVD        R13, X6
 	VPBROADCASTD X6, Y6
 	VPCMPGTD     numbers<>+0(SB), Y6, Y6
-	VMASKMOVPS   (BX)(R8*4), Y6, Y7
-	VSUBPS       Y0, Y7, Y7
-	VMULPS       Y1, Y7, Y7
-	VMASKMOVPS   (DX)(R8*4), Y6, Y0
-	VMASKMOVPS   (AX)(R8*4), Y6, Y1
-	VMASKMOVPS   (CX)(R8*4), Y6, Y8
-	VFMADD231PS  Y0, Y7, Y1
-	VADDPS       Y0, Y8, Y8
-	VMASKMOVPS   Y1, Y6, (AX)(R8*4)
-	VMASKMOVPS   Y8, Y6, (CX)(R8*4)
-	VMASKMOVPS   (SI)(R8*4), Y6, Y1
-	VMULPS       Y1, Y0, Y0
-	VADDPS       Y0, Y2, Y2
-	VFMADD231PS  Y0, Y7, Y4
+	VMASKMOVPS   (SI)(R12*4), Y6, Y7
+	VSUBPS       Y2, Y7, Y7
+	VMULPS       Y3, Y7, Y7
+	VMASKMOVPS   (BX)(R12*4), Y6, Y2
+	VMASKMOVPS   (DI)(R12*4), Y6, Y8
+	VFMSUB132PS  Y8, Y4, Y2
+	VFNMADD231PS Y7, Y5, Y2
+	VMASKMOVPS   (AX)(R12*4), Y6, Y4
+	VANDPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMASKMOVPS   Y4, Y6, (AX)(R12*4)
 
-done1:
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X0, X2, X2
-	VPERMILPS    $0x4e, X2, X0
-	VADDPS       X0, X2, X2
-	VPERMILPS    $0xb1, X2, X0
-	VADDPS       X0, X2, X2
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0x4e, X4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0xb1, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSS       X2, ret+56(FP)
-	VMOVSS       X4, ret1+60(FP)
-	VZEROUPPER
-	RET
+done2:
+	LEAQ (AX)(R10*4), AX
 
-// func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, avg float32, avgx float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·LayerNormBackward(SB), NOSPLIT, $0-56
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
-	MOVQ         x+16(FP), DX
-	MOVQ         weight+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS mean+40(FP), Y0
-	VBROADCASTSS rstd+44(FP), Y1
-	VBROADCASTSS avg+48(FP), Y2
-	VBROADCASTSS avgx+52(FP), Y3
-	XORQ         DI, DI
-
-unrolled1:
-	LEAQ         16(DI), R8
-	CMPQ         R8, SI
-	JG           single1
-	VMOVUPS      (DX)(DI*4), Y4
-	VMOVUPS      32(DX)(DI*4), Y7
-	VSUBPS       Y0, Y4, Y4
-	VSUBPS       Y0, Y7, Y7
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y7, Y7
-	VMOVUPS      (CX)(DI*4), Y5
-	VMOVUPS      32(CX)(DI*4), Y8
-	VMOVUPS      (BX)(DI*4), Y6
-	VMOVUPS      32(BX)(DI*4), Y9
-	VFMSUB132PS  Y6, Y2, Y5
-	VFMSUB132PS  Y9, Y2, Y8
-	VFNMADD231PS Y4, Y3, Y5
-	VFNMADD231PS Y7, Y3, Y8
-	VMOVUPS      (AX)(DI*4), Y4
-	VMOVUPS      32(AX)(DI*4), Y6
-	VFMADD231PS  Y5, Y1, Y4
-	VFMADD231PS  Y8, Y1, Y6
-	VMOVUPS      Y4, (AX)(DI*4)
-	VMOVUPS      Y6, 32(AX)(DI*4)
-	MOVQ         R8, DI
-	JMP          unrolled1
-
-single1:
-	LEAQ         8(DI), R8
-	CMPQ         R8, SI
-	JG           tail1
-	VMOVUPS      (DX)(DI*4), Y4
-	VSUBPS       Y0, Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      (CX)(DI*4), Y5
-	VMOVUPS      (BX)(DI*4), Y6
-	VFMSUB132PS  Y6, Y2, Y5
-	VFNMADD231PS Y4, Y3, Y5
-	VMOVUPS      (AX)(DI*4), Y4
-	VFMADD231PS  Y5, Y1, Y4
-	VMOVUPS      Y4, (AX)(DI*4)
-	MOVQ         R8, DI
-	JMP          single1
-
-tail1:
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	JE           done1
-	VMOVD        R8, X4
-	VPBROADCASTD X4, Y4
-	VPCMPGTD     numbers<>+0(SB), Y4, Y4
-	VMASKMOVPS   (DX)(DI*4), Y4, Y5
-	VSUBPS       Y0, Y5, Y5
-	VMULPS       Y1, Y5, Y5
-	VMASKMOVPS   (CX)(DI*4), Y4, Y0
-	VMASKMOVPS   (BX)(DI*4), Y4, Y6
-	VFMSUB132PS  Y6, Y2, Y0
-	VFNMADD231PS Y5, Y3, Y0
-	VMASKMOVPS   (AX)(DI*4), Y4, Y2
-	VFMADD231PS  Y0, Y1, Y2
-	VMASKMOVPS   Y2, Y4, (AX)(DI*4)
-
-done1:
+next:
+	LEAQ (BX)(R10*4), BX
+	LEAQ (SI)(R10*4), SI
+	ADDQ $0x04, R8
+	ADDQ $0x04, R9
+	DECQ R11
+	JNE  rows
 	VZEROUPPER
 	RET

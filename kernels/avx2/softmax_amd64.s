@@ -82,32 +82,33 @@ DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
 
-// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32)
+// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-36
+TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-40
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS d+32(FP), Y0
+	VBROADCASTSS keep+36(FP), Y1
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ        16(SI), DI
 	CMPQ        DI, BX
 	JG          single1
-	VMOVUPS     (CX)(SI*4), Y1
-	VMOVUPS     32(CX)(SI*4), Y4
-	VMOVUPS     (AX)(SI*4), Y2
-	VMOVUPS     32(AX)(SI*4), Y5
-	VSUBPS      Y0, Y1, Y1
-	VSUBPS      Y0, Y4, Y4
-	VMOVUPS     (DX)(SI*4), Y3
-	VMOVUPS     32(DX)(SI*4), Y6
-	VFMADD231PS Y3, Y1, Y2
-	VFMADD231PS Y6, Y4, Y5
-	VMOVUPS     Y2, (AX)(SI*4)
-	VMOVUPS     Y5, 32(AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Y2
+	VMOVUPS     32(CX)(SI*4), Y5
+	VANDPS      (AX)(SI*4), Y1, Y3
+	VANDPS      32(AX)(SI*4), Y1, Y6
+	VSUBPS      Y0, Y2, Y2
+	VSUBPS      Y0, Y5, Y5
+	VMOVUPS     (DX)(SI*4), Y4
+	VMOVUPS     32(DX)(SI*4), Y7
+	VFMADD231PS Y4, Y2, Y3
+	VFMADD231PS Y7, Y5, Y6
+	VMOVUPS     Y3, (AX)(SI*4)
+	VMOVUPS     Y6, 32(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         unrolled1
 
@@ -115,12 +116,12 @@ single1:
 	LEAQ        8(SI), DI
 	CMPQ        DI, BX
 	JG          tail1
-	VMOVUPS     (CX)(SI*4), Y1
-	VMOVUPS     (AX)(SI*4), Y2
-	VSUBPS      Y0, Y1, Y1
-	VMOVUPS     (DX)(SI*4), Y3
-	VFMADD231PS Y3, Y1, Y2
-	VMOVUPS     Y2, (AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Y2
+	VANDPS      (AX)(SI*4), Y1, Y3
+	VSUBPS      Y0, Y2, Y2
+	VMOVUPS     (DX)(SI*4), Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, (AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         single1
 
@@ -128,23 +129,24 @@ tail1:
 	MOVQ         BX, DI
 	SUBQ         SI, DI
 	JE           done1
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
-	VPCMPGTD     numbers<>+0(SB), Y1, Y1
-	VMASKMOVPS   (CX)(SI*4), Y1, Y2
-	VMASKMOVPS   (AX)(SI*4), Y1, Y3
-	VSUBPS       Y0, Y2, Y2
-	VMASKMOVPS   (DX)(SI*4), Y1, Y0
-	VFMADD231PS  Y0, Y2, Y3
-	VMASKMOVPS   Y3, Y1, (AX)(SI*4)
+	VMOVD        DI, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     numbers<>+0(SB), Y2, Y2
+	VMASKMOVPS   (CX)(SI*4), Y2, Y3
+	VMASKMOVPS   (AX)(SI*4), Y2, Y4
+	VANDPS       Y1, Y4, Y4
+	VSUBPS       Y0, Y3, Y3
+	VMASKMOVPS   (DX)(SI*4), Y2, Y0
+	VFMADD231PS  Y0, Y3, Y4
+	VMASKMOVPS   Y4, Y2, (AX)(SI*4)
 
 done1:
 	VZEROUPPER
 	RET
 
-// func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32)
+// func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32, keep uint32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
+TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-40
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -152,68 +154,69 @@ TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
 	VBROADCASTSS s+32(FP), Y0
 	VBROADCASTSS c_c2d00000<>+0(SB), Y1
 	VBROADCASTSS c_42b20000<>+0(SB), Y2
+	VBROADCASTSS keep+36(FP), Y3
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ         16(SI), DI
 	CMPQ         DI, BX
 	JG           single1
-	VMOVUPS      (DX)(SI*4), Y3
-	VMOVUPS      32(DX)(SI*4), Y6
-	VMAXPS       Y3, Y1, Y3
-	VMAXPS       Y6, Y1, Y6
-	VMINPS       Y3, Y2, Y3
-	VMINPS       Y6, Y2, Y6
-	VMULPS       c_3fb8aa3b<>+0(SB), Y3, Y4
-	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y4, Y4
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS c_3f317218<>+0(SB), Y4, Y3
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS c_b102e308<>+0(SB), Y4, Y3
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y5
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VCVTPS2DQ    Y4, Y4
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y4, Y3
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y3, Y4, Y4
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       c_0000007f<>+0(SB), Y3, Y3
-	VPADDD       c_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y3, Y3
-	VPSLLD       $0x17, Y6, Y6
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y7
+	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y7, Y1, Y7
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y7, Y2, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y5
+	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y5, Y5
+	VROUNDPS     $0x08, Y8, Y8
+	VFNMADD231PS c_3f317218<>+0(SB), Y5, Y4
+	VFNMADD231PS c_3f317218<>+0(SB), Y8, Y7
+	VFNMADD231PS c_b102e308<>+0(SB), Y5, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y8, Y7
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y9
+	VCVTPS2DQ    Y5, Y5
+	VCVTPS2DQ    Y8, Y8
+	VPSRAD       $0x01, Y5, Y4
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y4, Y5, Y5
+	VPSUBD       Y7, Y8, Y8
 	VPADDD       c_0000007f<>+0(SB), Y4, Y4
 	VPADDD       c_0000007f<>+0(SB), Y7, Y7
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      (CX)(SI*4), Y3
-	VMOVUPS      32(CX)(SI*4), Y4
-	VFNMADD231PS Y5, Y0, Y3
-	VFNMADD231PS Y8, Y0, Y4
-	VMOVUPS      (AX)(SI*4), Y5
-	VMOVUPS      32(AX)(SI*4), Y6
-	VADDPS       Y5, Y3, Y3
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      (CX)(SI*4), Y4
+	VMOVUPS      32(CX)(SI*4), Y5
+	VFNMADD231PS Y6, Y0, Y4
+	VFNMADD231PS Y9, Y0, Y5
+	VANDPS       (AX)(SI*4), Y3, Y6
+	VANDPS       32(AX)(SI*4), Y3, Y7
 	VADDPS       Y6, Y4, Y4
-	VMOVUPS      Y3, (AX)(SI*4)
-	VMOVUPS      Y4, 32(AX)(SI*4)
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      Y4, (AX)(SI*4)
+	VMOVUPS      Y5, 32(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          unrolled1
 
@@ -221,34 +224,34 @@ single1:
 	LEAQ         8(SI), DI
 	CMPQ         DI, BX
 	JG           tail1
-	VMOVUPS      (DX)(SI*4), Y3
-	VMAXPS       Y3, Y1, Y3
-	VMINPS       Y3, Y2, Y3
-	VMULPS       c_3fb8aa3b<>+0(SB), Y3, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS c_3f317218<>+0(SB), Y4, Y3
-	VFNMADD231PS c_b102e308<>+0(SB), Y4, Y3
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y5
-	VFMADD213PS  c_3c091d36<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3efffffe<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
-	VFMADD213PS  c_3f800000<>+0(SB), Y3, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y3
-	VPSUBD       Y3, Y4, Y4
-	VPADDD       c_0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y5, Y5
+	VMOVUPS      (DX)(SI*4), Y4
+	VMAXPS       Y4, Y1, Y4
+	VMINPS       Y4, Y2, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS c_3f317218<>+0(SB), Y5, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y5, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y4
+	VPSUBD       Y4, Y5, Y5
 	VPADDD       c_0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      (CX)(SI*4), Y3
-	VFNMADD231PS Y5, Y0, Y3
-	VMOVUPS      (AX)(SI*4), Y4
-	VADDPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (AX)(SI*4)
+	VMULPS       Y4, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      (CX)(SI*4), Y4
+	VFNMADD231PS Y6, Y0, Y4
+	VANDPS       (AX)(SI*4), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          single1
 
@@ -256,37 +259,38 @@ tail1:
 	MOVQ         BX, DI
 	SUBQ         SI, DI
 	JE           done1
-	VMOVD        DI, X3
-	VPBROADCASTD X3, Y3
-	VPCMPGTD     numbers<>+0(SB), Y3, Y3
-	VMASKMOVPS   (DX)(SI*4), Y3, Y4
-	VMAXPS       Y4, Y1, Y4
-	VMINPS       Y4, Y2, Y4
-	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y1
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VPCMPGTD     numbers<>+0(SB), Y4, Y4
+	VMASKMOVPS   (DX)(SI*4), Y4, Y5
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y1
 	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS c_3f317218<>+0(SB), Y1, Y4
-	VFNMADD231PS c_b102e308<>+0(SB), Y1, Y4
+	VFNMADD231PS c_3f317218<>+0(SB), Y1, Y5
+	VFNMADD231PS c_b102e308<>+0(SB), Y1, Y5
 	VBROADCASTSS c_3ab511a7<>+0(SB), Y2
-	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y2
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y2
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y2
-	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y2
-	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y2
-	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y2
+	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y2
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y2
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y2
+	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y2
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y2
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y2
 	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y4
-	VPSUBD       Y4, Y1, Y1
-	VPADDD       c_0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y2, Y2
+	VPSRAD       $0x01, Y1, Y5
+	VPSUBD       Y5, Y1, Y1
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
 	VPADDD       c_0000007f<>+0(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y2
-	VMASKMOVPS   (CX)(SI*4), Y3, Y1
+	VMASKMOVPS   (CX)(SI*4), Y4, Y1
 	VFNMADD231PS Y2, Y0, Y1
-	VMASKMOVPS   (AX)(SI*4), Y3, Y0
+	VMASKMOVPS   (AX)(SI*4), Y4, Y0
+	VANDPS       Y3, Y0, Y0
 	VADDPS       Y0, Y1, Y1
-	VMASKMOVPS   Y1, Y3, (AX)(SI*4)
+	VMASKMOVPS   Y1, Y4, (AX)(SI*4)
 
 done1:
 	VZEROUPPER

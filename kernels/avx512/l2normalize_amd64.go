@@ -2,7 +2,7 @@
 
 package avx512
 
-// AddProjected computes dx[i] += a·(dy[i] − b·y[i]), i < n.
+// AddProjected computes dx[i] = a·(dy[i] − b·y[i]), plus what dx[i] was if keep is all ones, not 0, i < n.
 //
 //go:noescape
-func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32)
+func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32, keep uint32)

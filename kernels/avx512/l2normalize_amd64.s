@@ -2,33 +2,34 @@
 
 #include "textflag.h"
 
-// func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·AddProjected(SB), NOSPLIT, $0-40
+// func AddProjected(dx *float32, dy *float32, y *float32, n int, a float32, b float32, keep uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·AddProjected(SB), NOSPLIT, $0-44
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS a+32(FP), Z0
 	VBROADCASTSS b+36(FP), Z1
+	VBROADCASTSS keep+40(FP), Z2
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ         32(SI), DI
 	CMPQ         DI, BX
 	JG           single1
-	VMOVUPS      (CX)(SI*4), Z2
-	VMOVUPS      64(CX)(SI*4), Z4
-	VMOVUPS      (DX)(SI*4), Z3
-	VMOVUPS      64(DX)(SI*4), Z5
-	VFNMADD231PS Z3, Z1, Z2
-	VFNMADD231PS Z5, Z1, Z4
-	VMOVUPS      (AX)(SI*4), Z3
-	VMOVUPS      64(AX)(SI*4), Z5
-	VFMADD231PS  Z2, Z0, Z3
-	VFMADD231PS  Z4, Z0, Z5
-	VMOVUPS      Z3, (AX)(SI*4)
-	VMOVUPS      Z5, 64(AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Z3
+	VMOVUPS      64(CX)(SI*4), Z5
+	VMOVUPS      (DX)(SI*4), Z4
+	VMOVUPS      64(DX)(SI*4), Z6
+	VFNMADD231PS Z4, Z1, Z3
+	VFNMADD231PS Z6, Z1, Z5
+	VANDPS       (AX)(SI*4), Z2, Z4
+	VANDPS       64(AX)(SI*4), Z2, Z6
+	VFMADD231PS  Z3, Z0, Z4
+	VFMADD231PS  Z5, Z0, Z6
+	VMOVUPS      Z4, (AX)(SI*4)
+	VMOVUPS      Z6, 64(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          unrolled1
 
@@ -36,12 +37,12 @@ single1:
 	LEAQ         16(SI), DI
 	CMPQ         DI, BX
 	JG           tail1
-	VMOVUPS      (CX)(SI*4), Z2
-	VMOVUPS      (DX)(SI*4), Z3
-	VFNMADD231PS Z3, Z1, Z2
-	VMOVUPS      (AX)(SI*4), Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVUPS      Z3, (AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Z3
+	VMOVUPS      (DX)(SI*4), Z4
+	VFNMADD231PS Z4, Z1, Z3
+	VANDPS       (AX)(SI*4), Z2, Z4
+	VFMADD231PS  Z3, Z0, Z4
+	VMOVUPS      Z4, (AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          single1
 
@@ -52,11 +53,12 @@ tail1:
 	MOVQ         $-1, BX
 	BZHIQ        DI, BX, BX
 	KMOVW        BX, K1
-	VMOVUPS.Z    (CX)(SI*4), K1, Z2
-	VMOVUPS.Z    (DX)(SI*4), K1, Z3
-	VFNMADD231PS Z3, Z1, Z2
+	VMOVUPS.Z    (CX)(SI*4), K1, Z3
+	VMOVUPS.Z    (DX)(SI*4), K1, Z4
+	VFNMADD231PS Z4, Z1, Z3
 	VMOVUPS.Z    (AX)(SI*4), K1, Z1
-	VFMADD231PS  Z2, Z0, Z1
+	VANDPS       Z2, Z1, Z1
+	VFMADD231PS  Z3, Z0, Z1
 	VMOVUPS      Z1, K1, (AX)(SI*4)
 
 done1:

@@ -2,17 +2,15 @@
 
 package avx512
 
-// LayerNormForward computes y[i] = (x[i] − mean)·rstd·weight[i] + bias[i], i < n.
+// LayerNormForward computes, for each of the rows of n elements, mean = inv·Σ x[i], rstd = 1/√(inv·Σ (x[i] − mean)² + eps) and
+// y[i] = (x[i] − mean)·rstd·weight[i] + bias[i], i < n. inv is 1/n; n and rows are at least 1.
 //
 //go:noescape
-func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, n int, mean float32, rstd float32)
+func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, mean *float32, rstd *float32, n int, rows int, inv float32, eps float32)
 
-// LayerNormBackwardSums computes with xhat[i] = (x[i] − mean)·rstd: dweight[i] += dy[i]·xhat[i], dbias[i] += dy[i], Σ dy[i]·weight[i] and Σ dy[i]·weight[i]·xhat[i], i < n.
+// LayerNormBackward computes, for each of the rows of n elements, with xhat[i] = (x[i] − mean)·rstd, g = inv·Σ dy[i]·weight[i] and
+// gx = inv·Σ dy[i]·weight[i]·xhat[i]: dweight[i] += dy[i]·xhat[i], dbias[i] += dy[i], and dx[i] = rstd·(dy[i]·weight[i] − g − xhat[i]·gx), to which
+// it adds what dx[i] was if keep is all ones, not 0; i < n. inv is 1/n; n and rows are at least 1. A dx of nil is not wanted.
 //
 //go:noescape
-func LayerNormBackwardSums(dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32) (float32, float32)
-
-// LayerNormBackward computes dx[i] += rstd·(dy[i]·weight[i] − avg − (x[i] − mean)·rstd·avgx), i < n.
-//
-//go:noescape
-func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, avg float32, avgx float32)
+func LayerNormBackward(dx *float32, dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, mean *float32, rstd *float32, n int, rows int, inv float32, keep uint32)

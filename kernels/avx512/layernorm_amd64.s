@@ -2,267 +2,423 @@
 
 #include "textflag.h"
 
-// func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, n int, mean float32, rstd float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·LayerNormForward(SB), NOSPLIT, $0-48
+// func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, mean *float32, rstd *float32, n int, rows int, inv float32, eps float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, FMA3
+TEXT ·LayerNormForward(SB), NOSPLIT, $0-72
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
 	MOVQ         bias+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS mean+40(FP), Z0
-	VBROADCASTSS rstd+44(FP), Z1
-	XORQ         DI, DI
+	MOVQ         mean+32(FP), SI
+	MOVQ         rstd+40(FP), DI
+	MOVQ         n+48(FP), R8
+	MOVQ         rows+56(FP), R9
+	VBROADCASTSS inv+64(FP), Z0
+	VBROADCASTSS eps+68(FP), Z1
+	VBROADCASTSS c_3f800000<>+0(SB), Z2
+
+rows:
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	XORQ   R10, R10
 
 unrolled1:
-	LEAQ        32(DI), R8
-	CMPQ        R8, SI
-	JG          single1
-	VMOVUPS     (CX)(DI*4), Z2
-	VMOVUPS     64(CX)(DI*4), Z5
-	VSUBPS      Z0, Z2, Z2
-	VSUBPS      Z0, Z5, Z5
-	VMULPS      Z1, Z2, Z2
-	VMULPS      Z1, Z5, Z5
-	VMOVUPS     (BX)(DI*4), Z3
-	VMOVUPS     64(BX)(DI*4), Z6
-	VMOVUPS     (DX)(DI*4), Z4
-	VMOVUPS     64(DX)(DI*4), Z7
-	VFMADD231PS Z4, Z2, Z3
-	VFMADD231PS Z7, Z5, Z6
-	VMOVUPS     Z3, (AX)(DI*4)
-	VMOVUPS     Z6, 64(AX)(DI*4)
-	MOVQ        R8, DI
-	JMP         unrolled1
+	LEAQ    64(R10), R11
+	CMPQ    R11, R8
+	JG      single1
+	VMOVUPS (CX)(R10*4), Z7
+	VMOVUPS 64(CX)(R10*4), Z8
+	VMOVUPS 128(CX)(R10*4), Z9
+	VMOVUPS 192(CX)(R10*4), Z10
+	VADDPS  Z7, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z10, Z6, Z6
+	MOVQ    R11, R10
+	JMP     unrolled1
 
 single1:
-	LEAQ        16(DI), R8
-	CMPQ        R8, SI
-	JG          tail1
-	VMOVUPS     (CX)(DI*4), Z2
-	VSUBPS      Z0, Z2, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     (BX)(DI*4), Z3
-	VMOVUPS     (DX)(DI*4), Z4
-	VFMADD231PS Z4, Z2, Z3
-	VMOVUPS     Z3, (AX)(DI*4)
-	MOVQ        R8, DI
-	JMP         single1
+	LEAQ    16(R10), R11
+	CMPQ    R11, R8
+	JG      tail1
+	VMOVUPS (CX)(R10*4), Z7
+	VADDPS  Z7, Z3, Z3
+	MOVQ    R11, R10
+	JMP     single1
 
 tail1:
-	MOVQ        SI, R8
-	SUBQ        DI, R8
-	JE          done1
-	MOVQ        $-1, SI
-	BZHIQ       R8, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   (CX)(DI*4), K1, Z2
-	VSUBPS      Z0, Z2, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS.Z   (BX)(DI*4), K1, Z0
-	VMOVUPS.Z   (DX)(DI*4), K1, Z1
-	VFMADD231PS Z1, Z2, Z0
-	VMOVUPS     Z0, K1, (AX)(DI*4)
+	MOVQ      R8, R11
+	SUBQ      R10, R11
+	JE        done1
+	MOVQ      $-1, R12
+	BZHIQ     R11, R12, R12
+	KMOVW     R12, K1
+	VMOVUPS.Z (CX)(R10*4), K1, Z7
+	VADDPS    Z7, Z3, Z3
 
 done1:
+	VADDPS        Z6, Z3, Z3
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPS        X4, X3, X3
+	VPERMILPS     $0x4e, X3, X4
+	VADDPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VADDPS        X4, X3, X3
+	VMULSS        X0, X3, X3
+	VMOVSS        X3, (SI)
+	VBROADCASTSS  X3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	XORQ          R10, R10
+
+unrolled2:
+	LEAQ        64(R10), R11
+	CMPQ        R11, R8
+	JG          single2
+	VMOVUPS     (CX)(R10*4), Z8
+	VMOVUPS     64(CX)(R10*4), Z9
+	VMOVUPS     128(CX)(R10*4), Z10
+	VMOVUPS     192(CX)(R10*4), Z11
+	VSUBPS      Z3, Z8, Z8
+	VSUBPS      Z3, Z9, Z9
+	VSUBPS      Z3, Z10, Z10
+	VSUBPS      Z3, Z11, Z11
+	VFMADD231PS Z8, Z8, Z4
+	VFMADD231PS Z9, Z9, Z5
+	VFMADD231PS Z10, Z10, Z6
+	VFMADD231PS Z11, Z11, Z7
+	MOVQ        R11, R10
+	JMP         unrolled2
+
+single2:
+	LEAQ        16(R10), R11
+	CMPQ        R11, R8
+	JG          tail2
+	VMOVUPS     (CX)(R10*4), Z8
+	VSUBPS      Z3, Z8, Z8
+	VFMADD231PS Z8, Z8, Z4
+	MOVQ        R11, R10
+	JMP         single2
+
+tail2:
+	MOVQ        R8, R11
+	SUBQ        R10, R11
+	JE          done2
+	MOVQ        $-1, R12
+	BZHIQ       R11, R12, R12
+	KMOVW       R12, K1
+	VMOVUPS.Z   (CX)(R10*4), K1, Z8
+	VSUBPS      Z3, Z8, Z8
+	VMOVAPS.Z   Z8, K1, Z8
+	VFMADD231PS Z8, Z8, Z4
+
+done2:
+	VMOVAPS       X1, X8
+	VADDPS        Z7, Z4, Z4
+	VADDPS        Z6, Z5, Z5
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPS        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPERMILPS     $0x4e, X4, X5
+	VADDPS        X5, X4, X4
+	VPERMILPS     $0xb1, X4, X5
+	VADDPS        X5, X4, X4
+	VFMADD231SS   X4, X0, X8
+	VSQRTSS       X8, X8, X8
+	VDIVSS        X8, X2, X8
+	VMOVSS        X8, (DI)
+	VBROADCASTSS  X8, Z8
+	XORQ          R10, R10
+
+unrolled3:
+	LEAQ        64(R10), R11
+	CMPQ        R11, R8
+	JG          single3
+	VMOVUPS     (CX)(R10*4), Z4
+	VMOVUPS     64(CX)(R10*4), Z7
+	VMOVUPS     128(CX)(R10*4), Z11
+	VMOVUPS     192(CX)(R10*4), Z14
+	VSUBPS      Z3, Z4, Z4
+	VSUBPS      Z3, Z7, Z7
+	VSUBPS      Z3, Z11, Z11
+	VSUBPS      Z3, Z14, Z14
+	VMULPS      Z8, Z4, Z4
+	VMULPS      Z8, Z7, Z7
+	VMULPS      Z8, Z11, Z11
+	VMULPS      Z8, Z14, Z14
+	VMOVUPS     (BX)(R10*4), Z5
+	VMOVUPS     64(BX)(R10*4), Z9
+	VMOVUPS     128(BX)(R10*4), Z12
+	VMOVUPS     192(BX)(R10*4), Z15
+	VMOVUPS     (DX)(R10*4), Z6
+	VMOVUPS     64(DX)(R10*4), Z10
+	VMOVUPS     128(DX)(R10*4), Z13
+	VMOVUPS     192(DX)(R10*4), Z16
+	VFMADD231PS Z6, Z4, Z5
+	VFMADD231PS Z10, Z7, Z9
+	VFMADD231PS Z13, Z11, Z12
+	VFMADD231PS Z16, Z14, Z15
+	VMOVUPS     Z5, (AX)(R10*4)
+	VMOVUPS     Z9, 64(AX)(R10*4)
+	VMOVUPS     Z12, 128(AX)(R10*4)
+	VMOVUPS     Z15, 192(AX)(R10*4)
+	MOVQ        R11, R10
+	JMP         unrolled3
+
+single3:
+	LEAQ        16(R10), R11
+	CMPQ        R11, R8
+	JG          tail3
+	VMOVUPS     (CX)(R10*4), Z4
+	VSUBPS      Z3, Z4, Z4
+	VMULPS      Z8, Z4, Z4
+	VMOVUPS     (BX)(R10*4), Z5
+	VMOVUPS     (DX)(R10*4), Z6
+	VFMADD231PS Z6, Z4, Z5
+	VMOVUPS     Z5, (AX)(R10*4)
+	MOVQ        R11, R10
+	JMP         single3
+
+tail3:
+	MOVQ        R8, R11
+	SUBQ        R10, R11
+	JE          done3
+	MOVQ        $-1, R12
+	BZHIQ       R11, R12, R12
+	KMOVW       R12, K1
+	VMOVUPS.Z   (CX)(R10*4), K1, Z4
+	VSUBPS      Z3, Z4, Z4
+	VMULPS      Z8, Z4, Z4
+	VMOVUPS.Z   (BX)(R10*4), K1, Z3
+	VMOVUPS.Z   (DX)(R10*4), K1, Z5
+	VFMADD231PS Z5, Z4, Z3
+	VMOVUPS     Z3, K1, (AX)(R10*4)
+
+done3:
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	ADDQ $0x04, SI
+	ADDQ $0x04, DI
+	DECQ R9
+	JNE  rows
 	VZEROUPPER
 	RET
 
-// func LayerNormBackwardSums(dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32) (float32, float32)
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
+
+// func LayerNormBackward(dx *float32, dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, mean *float32, rstd *float32, n int, rows int, inv float32, keep uint32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·LayerNormBackwardSums(SB), NOSPLIT, $0-64
-	MOVQ         dweight+0(FP), AX
-	MOVQ         dbias+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         x+24(FP), BX
-	MOVQ         weight+32(FP), SI
-	MOVQ         n+40(FP), DI
-	VBROADCASTSS mean+48(FP), Z0
-	VBROADCASTSS rstd+52(FP), Z1
-	VXORPS       Z2, Z2, Z2
-	VXORPS       Z3, Z3, Z3
+TEXT ·LayerNormBackward(SB), NOSPLIT, $0-88
+	MOVQ         dx+0(FP), AX
+	MOVQ         dweight+8(FP), CX
+	MOVQ         dbias+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         weight+40(FP), DI
+	MOVQ         mean+48(FP), R8
+	MOVQ         rstd+56(FP), R9
+	MOVQ         n+64(FP), R10
+	MOVQ         rows+72(FP), R11
+	VBROADCASTSS inv+80(FP), Z0
+	VBROADCASTSS keep+84(FP), Z1
+
+rows:
+	VBROADCASTSS (R8), Z2
+	VBROADCASTSS (R9), Z3
 	VXORPS       Z4, Z4, Z4
 	VXORPS       Z5, Z5, Z5
-	XORQ         R8, R8
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	XORQ         R12, R12
 
 unrolled1:
-	LEAQ        32(R8), R9
-	CMPQ        R9, DI
+	LEAQ        32(R12), R13
+	CMPQ        R13, R10
 	JG          single1
-	VMOVUPS     (BX)(R8*4), Z6
-	VMOVUPS     64(BX)(R8*4), Z10
-	VSUBPS      Z0, Z6, Z6
-	VSUBPS      Z0, Z10, Z10
-	VMULPS      Z1, Z6, Z6
-	VMULPS      Z1, Z10, Z10
-	VMOVUPS     (DX)(R8*4), Z7
-	VMOVUPS     64(DX)(R8*4), Z11
-	VMOVUPS     (AX)(R8*4), Z8
-	VMOVUPS     64(AX)(R8*4), Z12
-	VMOVUPS     (CX)(R8*4), Z9
-	VMOVUPS     64(CX)(R8*4), Z13
-	VFMADD231PS Z7, Z6, Z8
-	VFMADD231PS Z11, Z10, Z12
-	VADDPS      Z7, Z9, Z9
-	VADDPS      Z11, Z13, Z13
-	VMOVUPS     Z8, (AX)(R8*4)
-	VMOVUPS     Z12, 64(AX)(R8*4)
-	VMOVUPS     Z9, (CX)(R8*4)
-	VMOVUPS     Z13, 64(CX)(R8*4)
-	VMOVUPS     (SI)(R8*4), Z8
-	VMOVUPS     64(SI)(R8*4), Z9
-	VMULPS      Z8, Z7, Z7
-	VMULPS      Z9, Z11, Z11
-	VADDPS      Z7, Z2, Z2
-	VADDPS      Z11, Z3, Z3
-	VFMADD231PS Z7, Z6, Z4
-	VFMADD231PS Z11, Z10, Z5
-	MOVQ        R9, R8
+	VMOVUPS     (SI)(R12*4), Z8
+	VMOVUPS     64(SI)(R12*4), Z12
+	VSUBPS      Z2, Z8, Z8
+	VSUBPS      Z2, Z12, Z12
+	VMULPS      Z3, Z8, Z8
+	VMULPS      Z3, Z12, Z12
+	VMOVUPS     (BX)(R12*4), Z9
+	VMOVUPS     64(BX)(R12*4), Z13
+	VMOVUPS     (CX)(R12*4), Z10
+	VMOVUPS     64(CX)(R12*4), Z14
+	VMOVUPS     (DX)(R12*4), Z11
+	VMOVUPS     64(DX)(R12*4), Z15
+	VFMADD231PS Z9, Z8, Z10
+	VFMADD231PS Z13, Z12, Z14
+	VADDPS      Z9, Z11, Z11
+	VADDPS      Z13, Z15, Z15
+	VMOVUPS     Z10, (CX)(R12*4)
+	VMOVUPS     Z14, 64(CX)(R12*4)
+	VMOVUPS     Z11, (DX)(R12*4)
+	VMOVUPS     Z15, 64(DX)(R12*4)
+	VMOVUPS     (DI)(R12*4), Z10
+	VMOVUPS     64(DI)(R12*4), Z11
+	VMULPS      Z10, Z9, Z9
+	VMULPS      Z11, Z13, Z13
+	VADDPS      Z9, Z4, Z4
+	VADDPS      Z13, Z5, Z5
+	VFMADD231PS Z9, Z8, Z6
+	VFMADD231PS Z13, Z12, Z7
+	MOVQ        R13, R12
 	JMP         unrolled1
 
 single1:
-	LEAQ        16(R8), R9
-	CMPQ        R9, DI
+	LEAQ        16(R12), R13
+	CMPQ        R13, R10
 	JG          tail1
-	VMOVUPS     (BX)(R8*4), Z6
-	VSUBPS      Z0, Z6, Z6
-	VMULPS      Z1, Z6, Z6
-	VMOVUPS     (DX)(R8*4), Z7
-	VMOVUPS     (AX)(R8*4), Z8
-	VMOVUPS     (CX)(R8*4), Z9
-	VFMADD231PS Z7, Z6, Z8
-	VADDPS      Z7, Z9, Z9
-	VMOVUPS     Z8, (AX)(R8*4)
-	VMOVUPS     Z9, (CX)(R8*4)
-	VMOVUPS     (SI)(R8*4), Z8
-	VMULPS      Z8, Z7, Z7
-	VADDPS      Z7, Z2, Z2
-	VFMADD231PS Z7, Z6, Z4
-	MOVQ        R9, R8
+	VMOVUPS     (SI)(R12*4), Z8
+	VSUBPS      Z2, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     (BX)(R12*4), Z9
+	VMOVUPS     (CX)(R12*4), Z10
+	VMOVUPS     (DX)(R12*4), Z11
+	VFMADD231PS Z9, Z8, Z10
+	VADDPS      Z9, Z11, Z11
+	VMOVUPS     Z10, (CX)(R12*4)
+	VMOVUPS     Z11, (DX)(R12*4)
+	VMOVUPS     (DI)(R12*4), Z10
+	VMULPS      Z10, Z9, Z9
+	VADDPS      Z9, Z4, Z4
+	VFMADD231PS Z9, Z8, Z6
+	MOVQ        R13, R12
 	JMP         single1
 
 tail1:
-	MOVQ        DI, R9
-	SUBQ        R8, R9
+	MOVQ        R10, R13
+	SUBQ        R12, R13
 	JE          done1
-	MOVQ        $-1, DI
-	BZHIQ       R9, DI, DI
-	KMOVW       DI, K1
-	VMOVUPS.Z   (BX)(R8*4), K1, Z6
-	VSUBPS      Z0, Z6, Z6
-	VMULPS      Z1, Z6, Z6
-	VMOVUPS.Z   (DX)(R8*4), K1, Z0
-	VMOVUPS.Z   (AX)(R8*4), K1, Z1
-	VMOVUPS.Z   (CX)(R8*4), K1, Z7
-	VFMADD231PS Z0, Z6, Z1
-	VADDPS      Z0, Z7, Z7
-	VMOVUPS     Z1, K1, (AX)(R8*4)
-	VMOVUPS     Z7, K1, (CX)(R8*4)
-	VMOVUPS.Z   (SI)(R8*4), K1, Z1
-	VMULPS      Z1, Z0, Z0
-	VADDPS      Z0, Z2, Z2
-	VFMADD231PS Z0, Z6, Z4
+	MOVQ        $-1, R14
+	BZHIQ       R13, R14, R14
+	KMOVW       R14, K1
+	VMOVUPS.Z   (SI)(R12*4), K1, Z8
+	VSUBPS      Z2, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS.Z   (BX)(R12*4), K1, Z9
+	VMOVUPS.Z   (CX)(R12*4), K1, Z10
+	VMOVUPS.Z   (DX)(R12*4), K1, Z11
+	VFMADD231PS Z9, Z8, Z10
+	VADDPS      Z9, Z11, Z11
+	VMOVUPS     Z10, K1, (CX)(R12*4)
+	VMOVUPS     Z11, K1, (DX)(R12*4)
+	VMOVUPS.Z   (DI)(R12*4), K1, Z10
+	VMULPS      Z10, Z9, Z9
+	VADDPS      Z9, Z4, Z4
+	VFMADD231PS Z9, Z8, Z6
 
 done1:
-	VADDPS        Z3, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y0, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X0
-	VADDPS        X0, X2, X2
-	VPERMILPS     $0x4e, X2, X0
-	VADDPS        X0, X2, X2
-	VPERMILPS     $0xb1, X2, X0
-	VADDPS        X0, X2, X2
+	TESTQ         AX, AX
+	JE            next
 	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VADDPS        Y0, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VPERMILPS     $0x4e, X4, X0
-	VADDPS        X0, X4, X4
-	VPERMILPS     $0xb1, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSS        X2, ret+56(FP)
-	VMOVSS        X4, ret1+60(FP)
-	VZEROUPPER
-	RET
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPS        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPERMILPS     $0x4e, X4, X5
+	VADDPS        X5, X4, X4
+	VPERMILPS     $0xb1, X4, X5
+	VADDPS        X5, X4, X4
+	VMULSS        X0, X4, X4
+	VBROADCASTSS  X4, Z4
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y5
+	VADDPS        Y5, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X5
+	VADDPS        X5, X6, X6
+	VPERMILPS     $0x4e, X6, X5
+	VADDPS        X5, X6, X6
+	VPERMILPS     $0xb1, X6, X5
+	VADDPS        X5, X6, X6
+	VMULSS        X0, X6, X5
+	VBROADCASTSS  X5, Z5
+	XORQ          R12, R12
 
-// func LayerNormBackward(dx *float32, dy *float32, x *float32, weight *float32, n int, mean float32, rstd float32, avg float32, avgx float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·LayerNormBackward(SB), NOSPLIT, $0-56
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
-	MOVQ         x+16(FP), DX
-	MOVQ         weight+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS mean+40(FP), Z0
-	VBROADCASTSS rstd+44(FP), Z1
-	VBROADCASTSS avg+48(FP), Z2
-	VBROADCASTSS avgx+52(FP), Z3
-	XORQ         DI, DI
+unrolled2:
+	LEAQ         32(R12), R13
+	CMPQ         R13, R10
+	JG           single2
+	VMOVUPS      (SI)(R12*4), Z6
+	VMOVUPS      64(SI)(R12*4), Z9
+	VSUBPS       Z2, Z6, Z6
+	VSUBPS       Z2, Z9, Z9
+	VMULPS       Z3, Z6, Z6
+	VMULPS       Z3, Z9, Z9
+	VMOVUPS      (BX)(R12*4), Z7
+	VMOVUPS      64(BX)(R12*4), Z10
+	VMOVUPS      (DI)(R12*4), Z8
+	VMOVUPS      64(DI)(R12*4), Z11
+	VFMSUB132PS  Z8, Z4, Z7
+	VFMSUB132PS  Z11, Z4, Z10
+	VFNMADD231PS Z6, Z5, Z7
+	VFNMADD231PS Z9, Z5, Z10
+	VANDPS       (AX)(R12*4), Z1, Z6
+	VANDPS       64(AX)(R12*4), Z1, Z8
+	VFMADD231PS  Z7, Z3, Z6
+	VFMADD231PS  Z10, Z3, Z8
+	VMOVUPS      Z6, (AX)(R12*4)
+	VMOVUPS      Z8, 64(AX)(R12*4)
+	MOVQ         R13, R12
+	JMP          unrolled2
 
-unrolled1:
-	LEAQ         32(DI), R8
-	CMPQ         R8, SI
-	JG           single1
-	VMOVUPS      (DX)(DI*4), Z4
-	VMOVUPS      64(DX)(DI*4), Z7
-	VSUBPS       Z0, Z4, Z4
-	VSUBPS       Z0, Z7, Z7
-	VMULPS       Z1, Z4, Z4
-	VMULPS       Z1, Z7, Z7
-	VMOVUPS      (CX)(DI*4), Z5
-	VMOVUPS      64(CX)(DI*4), Z8
-	VMOVUPS      (BX)(DI*4), Z6
-	VMOVUPS      64(BX)(DI*4), Z9
-	VFMSUB132PS  Z6, Z2, Z5
-	VFMSUB132PS  Z9, Z2, Z8
-	VFNMADD231PS Z4, Z3, Z5
-	VFNMADD231PS Z7, Z3, Z8
-	VMOVUPS      (AX)(DI*4), Z4
-	VMOVUPS      64(AX)(DI*4), Z6
-	VFMADD231PS  Z5, Z1, Z4
-	VFMADD231PS  Z8, Z1, Z6
-	VMOVUPS      Z4, (AX)(DI*4)
-	VMOVUPS      Z6, 64(AX)(DI*4)
-	MOVQ         R8, DI
-	JMP          unrolled1
+single2:
+	LEAQ         16(R12), R13
+	CMPQ         R13, R10
+	JG           tail2
+	VMOVUPS      (SI)(R12*4), Z6
+	VSUBPS       Z2, Z6, Z6
+	VMULPS       Z3, Z6, Z6
+	VMOVUPS      (BX)(R12*4), Z7
+	VMOVUPS      (DI)(R12*4), Z8
+	VFMSUB132PS  Z8, Z4, Z7
+	VFNMADD231PS Z6, Z5, Z7
+	VANDPS       (AX)(R12*4), Z1, Z6
+	VFMADD231PS  Z7, Z3, Z6
+	VMOVUPS      Z6, (AX)(R12*4)
+	MOVQ         R13, R12
+	JMP          single2
 
-single1:
-	LEAQ         16(DI), R8
-	CMPQ         R8, SI
-	JG           tail1
-	VMOVUPS      (DX)(DI*4), Z4
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z1, Z4, Z4
-	VMOVUPS      (CX)(DI*4), Z5
-	VMOVUPS      (BX)(DI*4), Z6
-	VFMSUB132PS  Z6, Z2, Z5
-	VFNMADD231PS Z4, Z3, Z5
-	VMOVUPS      (AX)(DI*4), Z4
-	VFMADD231PS  Z5, Z1, Z4
-	VMOVUPS      Z4, (AX)(DI*4)
-	MOVQ         R8, DI
-	JMP          single1
+tail2:
+	MOVQ         R10, R13
+	SUBQ         R12, R13
+	JE           done2
+	MOVQ         $-1, R14
+	BZHIQ        R13, R14, R14
+	KMOVW        R14, K1
+	VMOVUPS.Z    (SI)(R12*4), K1, Z6
+	VSUBPS       Z2, Z6, Z6
+	VMULPS       Z3, Z6, Z6
+	VMOVUPS.Z    (BX)(R12*4), K1, Z2
+	VMOVUPS.Z    (DI)(R12*4), K1, Z7
+	VFMSUB132PS  Z7, Z4, Z2
+	VFNMADD231PS Z6, Z5, Z2
+	VMOVUPS.Z    (AX)(R12*4), K1, Z4
+	VANDPS       Z1, Z4, Z4
+	VFMADD231PS  Z2, Z3, Z4
+	VMOVUPS      Z4, K1, (AX)(R12*4)
 
-tail1:
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	JE           done1
-	MOVQ         $-1, SI
-	BZHIQ        R8, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (DX)(DI*4), K1, Z4
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z1, Z4, Z4
-	VMOVUPS.Z    (CX)(DI*4), K1, Z0
-	VMOVUPS.Z    (BX)(DI*4), K1, Z5
-	VFMSUB132PS  Z5, Z2, Z0
-	VFNMADD231PS Z4, Z3, Z0
-	VMOVUPS.Z    (AX)(DI*4), K1, Z2
-	VFMADD231PS  Z0, Z1, Z2
-	VMOVUPS      Z2, K1, (AX)(DI*4)
+done2:
+	LEAQ (AX)(R10*4), AX
 
-done1:
+next:
+	LEAQ (BX)(R10*4), BX
+	LEAQ (SI)(R10*4), SI
+	ADDQ $0x04, R8
+	ADDQ $0x04, R9
+	DECQ R11
+	JNE  rows
 	VZEROUPPER
 	RET

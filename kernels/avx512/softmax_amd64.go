@@ -7,12 +7,12 @@ package avx512
 //go:noescape
 func Max(x *float32, n int) float32
 
-// SoftmaxBackward computes dx[i] += y[i]·(dy[i] − d), i < n.
+// SoftmaxBackward computes dx[i] = y[i]·(dy[i] − d), plus what dx[i] was if keep is all ones, not 0, i < n.
 //
 //go:noescape
-func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32)
+func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
 
-// LogSoftmaxBackward computes dx[i] += dy[i] − exp(y[i])·s, i < n.
+// LogSoftmaxBackward computes dx[i] = dy[i] − exp(y[i])·s, plus what dx[i] was if keep is all ones, not 0, i < n.
 //
 //go:noescape
-func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32)
+func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32, keep uint32)

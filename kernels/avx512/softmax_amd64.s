@@ -66,32 +66,33 @@ done1:
 DATA c_ff800000<>+0(SB)/4, $0xff800000
 GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
 
-// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-36
+// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-40
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS d+32(FP), Z0
+	VBROADCASTSS keep+36(FP), Z1
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ        32(SI), DI
 	CMPQ        DI, BX
 	JG          single1
-	VMOVUPS     (CX)(SI*4), Z1
-	VMOVUPS     64(CX)(SI*4), Z4
-	VMOVUPS     (AX)(SI*4), Z2
-	VMOVUPS     64(AX)(SI*4), Z5
-	VSUBPS      Z0, Z1, Z1
-	VSUBPS      Z0, Z4, Z4
-	VMOVUPS     (DX)(SI*4), Z3
-	VMOVUPS     64(DX)(SI*4), Z6
-	VFMADD231PS Z3, Z1, Z2
-	VFMADD231PS Z6, Z4, Z5
-	VMOVUPS     Z2, (AX)(SI*4)
-	VMOVUPS     Z5, 64(AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Z2
+	VMOVUPS     64(CX)(SI*4), Z5
+	VANDPS      (AX)(SI*4), Z1, Z3
+	VANDPS      64(AX)(SI*4), Z1, Z6
+	VSUBPS      Z0, Z2, Z2
+	VSUBPS      Z0, Z5, Z5
+	VMOVUPS     (DX)(SI*4), Z4
+	VMOVUPS     64(DX)(SI*4), Z7
+	VFMADD231PS Z4, Z2, Z3
+	VFMADD231PS Z7, Z5, Z6
+	VMOVUPS     Z3, (AX)(SI*4)
+	VMOVUPS     Z6, 64(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         unrolled1
 
@@ -99,12 +100,12 @@ single1:
 	LEAQ        16(SI), DI
 	CMPQ        DI, BX
 	JG          tail1
-	VMOVUPS     (CX)(SI*4), Z1
-	VMOVUPS     (AX)(SI*4), Z2
-	VSUBPS      Z0, Z1, Z1
-	VMOVUPS     (DX)(SI*4), Z3
-	VFMADD231PS Z3, Z1, Z2
-	VMOVUPS     Z2, (AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Z2
+	VANDPS      (AX)(SI*4), Z1, Z3
+	VSUBPS      Z0, Z2, Z2
+	VMOVUPS     (DX)(SI*4), Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, (AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         single1
 
@@ -115,20 +116,21 @@ tail1:
 	MOVQ        $-1, BX
 	BZHIQ       DI, BX, BX
 	KMOVW       BX, K1
-	VMOVUPS.Z   (CX)(SI*4), K1, Z1
-	VMOVUPS.Z   (AX)(SI*4), K1, Z2
-	VSUBPS      Z0, Z1, Z1
+	VMOVUPS.Z   (CX)(SI*4), K1, Z2
+	VMOVUPS.Z   (AX)(SI*4), K1, Z3
+	VANDPS      Z1, Z3, Z3
+	VSUBPS      Z0, Z2, Z2
 	VMOVUPS.Z   (DX)(SI*4), K1, Z0
-	VFMADD231PS Z0, Z1, Z2
-	VMOVUPS     Z2, K1, (AX)(SI*4)
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, K1, (AX)(SI*4)
 
 done1:
 	VZEROUPPER
 	RET
 
-// func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
+// func LogSoftmaxBackward(dx *float32, dy *float32, y *float32, n int, s float32, keep uint32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-40
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -136,92 +138,93 @@ TEXT ·LogSoftmaxBackward(SB), NOSPLIT, $0-36
 	VBROADCASTSS s+32(FP), Z0
 	VBROADCASTSS c_c2d00000<>+0(SB), Z1
 	VBROADCASTSS c_42b20000<>+0(SB), Z2
+	VBROADCASTSS keep+36(FP), Z3
 	XORQ         SI, SI
 
 unrolled1:
 	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JG                single1
-	VMOVUPS           (DX)(SI*4), Z3
-	VMOVUPS           64(DX)(SI*4), Z6
-	VMOVUPS           128(DX)(SI*4), Z9
-	VMOVUPS           192(DX)(SI*4), Z12
-	VMAXPS            Z3, Z1, Z3
-	VMAXPS            Z6, Z1, Z6
-	VMAXPS            Z9, Z1, Z9
-	VMAXPS            Z12, Z1, Z12
-	VMINPS            Z3, Z2, Z3
-	VMINPS            Z6, Z2, Z6
-	VMINPS            Z9, Z2, Z9
-	VMINPS            Z12, Z2, Z12
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z4
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z6, Z7
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z9, Z10
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z12, Z13
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VRNDSCALEPS       $0x08, Z7, Z7
-	VRNDSCALEPS       $0x08, Z10, Z10
-	VRNDSCALEPS       $0x08, Z13, Z13
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z4, Z3
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z7, Z6
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z10, Z9
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z13, Z12
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z4, Z3
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z7, Z6
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z10, Z9
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z13, Z12
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z8
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z11
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z14
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z12, Z14
-	VSCALEFPS         Z4, Z5, Z5
-	VSCALEFPS         Z7, Z8, Z8
-	VSCALEFPS         Z10, Z11, Z11
-	VSCALEFPS         Z13, Z14, Z14
-	VMOVUPS           (CX)(SI*4), Z3
-	VMOVUPS           64(CX)(SI*4), Z4
-	VMOVUPS           128(CX)(SI*4), Z6
-	VMOVUPS           192(CX)(SI*4), Z7
-	VFNMADD231PS      Z5, Z0, Z3
-	VFNMADD231PS      Z8, Z0, Z4
-	VFNMADD231PS      Z11, Z0, Z6
-	VFNMADD231PS      Z14, Z0, Z7
-	VMOVUPS           (AX)(SI*4), Z5
-	VMOVUPS           64(AX)(SI*4), Z8
-	VMOVUPS           128(AX)(SI*4), Z9
-	VMOVUPS           192(AX)(SI*4), Z10
-	VADDPS            Z5, Z3, Z3
-	VADDPS            Z8, Z4, Z4
-	VADDPS            Z9, Z6, Z6
+	VMOVUPS           (DX)(SI*4), Z4
+	VMOVUPS           64(DX)(SI*4), Z7
+	VMOVUPS           128(DX)(SI*4), Z10
+	VMOVUPS           192(DX)(SI*4), Z13
+	VMAXPS            Z4, Z1, Z4
+	VMAXPS            Z7, Z1, Z7
+	VMAXPS            Z10, Z1, Z10
+	VMAXPS            Z13, Z1, Z13
+	VMINPS            Z4, Z2, Z4
+	VMINPS            Z7, Z2, Z7
+	VMINPS            Z10, Z2, Z10
+	VMINPS            Z13, Z2, Z13
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z7, Z8
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z10, Z11
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z13, Z14
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VRNDSCALEPS       $0x08, Z8, Z8
+	VRNDSCALEPS       $0x08, Z11, Z11
+	VRNDSCALEPS       $0x08, Z14, Z14
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z8, Z7
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z11, Z10
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z14, Z13
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z8, Z7
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z11, Z10
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z14, Z13
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z9
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z12
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z15
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z13, Z15
+	VSCALEFPS         Z5, Z6, Z6
+	VSCALEFPS         Z8, Z9, Z9
+	VSCALEFPS         Z11, Z12, Z12
+	VSCALEFPS         Z14, Z15, Z15
+	VMOVUPS           (CX)(SI*4), Z4
+	VMOVUPS           64(CX)(SI*4), Z5
+	VMOVUPS           128(CX)(SI*4), Z7
+	VMOVUPS           192(CX)(SI*4), Z8
+	VFNMADD231PS      Z6, Z0, Z4
+	VFNMADD231PS      Z9, Z0, Z5
+	VFNMADD231PS      Z12, Z0, Z7
+	VFNMADD231PS      Z15, Z0, Z8
+	VANDPS            (AX)(SI*4), Z3, Z6
+	VANDPS            64(AX)(SI*4), Z3, Z9
+	VANDPS            128(AX)(SI*4), Z3, Z10
+	VANDPS            192(AX)(SI*4), Z3, Z11
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z9, Z5, Z5
 	VADDPS            Z10, Z7, Z7
-	VMOVUPS           Z3, (AX)(SI*4)
-	VMOVUPS           Z4, 64(AX)(SI*4)
-	VMOVUPS           Z6, 128(AX)(SI*4)
-	VMOVUPS           Z7, 192(AX)(SI*4)
+	VADDPS            Z11, Z8, Z8
+	VMOVUPS           Z4, (AX)(SI*4)
+	VMOVUPS           Z5, 64(AX)(SI*4)
+	VMOVUPS           Z7, 128(AX)(SI*4)
+	VMOVUPS           Z8, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               unrolled1
 
@@ -229,26 +232,26 @@ single1:
 	LEAQ              16(SI), DI
 	CMPQ              DI, BX
 	JG                tail1
-	VMOVUPS           (DX)(SI*4), Z3
-	VMAXPS            Z3, Z1, Z3
-	VMINPS            Z3, Z2, Z3
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z4, Z3
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z4, Z3
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
-	VSCALEFPS         Z4, Z5, Z5
-	VMOVUPS           (CX)(SI*4), Z3
-	VFNMADD231PS      Z5, Z0, Z3
-	VMOVUPS           (AX)(SI*4), Z4
-	VADDPS            Z4, Z3, Z3
-	VMOVUPS           Z3, (AX)(SI*4)
+	VMOVUPS           (DX)(SI*4), Z4
+	VMAXPS            Z4, Z1, Z4
+	VMINPS            Z4, Z2, Z4
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
+	VSCALEFPS         Z5, Z6, Z6
+	VMOVUPS           (CX)(SI*4), Z4
+	VFNMADD231PS      Z6, Z0, Z4
+	VANDPS            (AX)(SI*4), Z3, Z5
+	VADDPS            Z5, Z4, Z4
+	VMOVUPS           Z4, (AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               single1
 
@@ -259,24 +262,25 @@ tail1:
 	MOVQ              $-1, BX
 	BZHIQ             DI, BX, BX
 	KMOVW             BX, K1
-	VMOVUPS.Z         (DX)(SI*4), K1, Z3
-	VMAXPS            Z3, Z1, Z3
-	VMINPS            Z3, Z2, Z3
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z1
+	VMOVUPS.Z         (DX)(SI*4), K1, Z4
+	VMAXPS            Z4, Z1, Z4
+	VMINPS            Z4, Z2, Z4
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z1
 	VRNDSCALEPS       $0x08, Z1, Z1
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z1, Z3
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z1, Z4
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z1, Z4
 	VBROADCASTSS      c_3ab511a7<>+0(SB), Z2
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z2
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z2
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z2
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z2
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z2
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z2
 	VSCALEFPS         Z1, Z2, Z2
 	VMOVUPS.Z         (CX)(SI*4), K1, Z1
 	VFNMADD231PS      Z2, Z0, Z1
 	VMOVUPS.Z         (AX)(SI*4), K1, Z0
+	VANDPS            Z3, Z0, Z0
 	VADDPS            Z0, Z1, Z1
 	VMOVUPS           Z1, K1, (AX)(SI*4)
 
