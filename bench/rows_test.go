@@ -43,19 +43,30 @@ var rowsCases = []rowsCase{
 	{"SoftmaxBackward", 3, 2, 1, 197, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxBackward(x[0], x[1], x[2], false) }},
 	{"TeacherSoftmax", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.CenteredSoftmaxForward(x[0], x[1], v.b, 25) }},
 	{"LogSoftmaxForward", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.LogSoftmaxForward(x[0], x[1]) }},
-	{"SoftCrossEntropyForward", 2, 2, 0, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
-		tensor.SoftCrossEntropyForward(v.mean, v.rstd, x[0], x[1], v.pairs, 10)
+	{"SoftCrossEntropyForward", 2, 2, 0, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
+		k := x[0].Device().Kernels()
+		for r := range x[0].Rows() {
+			k.SoftCrossEntropyForward(row(x[0], r), row(x[1], r), 10, k.LogSumExp(row(x[0], r), 10))
+		}
 	}},
-	{"SoftCrossEntropyBackward", 3, 2, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
-		tensor.SoftCrossEntropyBackward(x[0], x[1], x[2], v.mean, v.pairs, 10, 1, false)
+	{"SoftCrossEntropyBackward", 3, 3, 1, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().SoftCrossEntropyBackward(row(x[0], r), row(x[1], r), row(x[2], r), 10, 11, 1, 1)
+		}
 	}},
 	{"L2NormalizeForward", 2, 1, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.L2NormalizeForward(x[0], v.mean, x[1], 1e-12) }},
 	{"L2NormalizeBackward", 3, 2, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) {
 		tensor.L2NormalizeBackward(x[0], x[1], x[2], v.mean, 1e-12, false)
 	}},
-	{"WeightNormForward", 2, 1, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.WeightNormForward(x[0], v.mean, x[1], v.rstd) }},
+	{"WeightNormForward", 2, 1, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().WeightNormForward(row(x[0], r), row(x[1], r), 1)
+		}
+	}},
 	{"WeightNormBackward", 3, 3, 1, 256, 0, 0, func(x []*tensor.Tensor, v vectors) {
-		tensor.WeightNormBackward(x[0], v.dg, x[1], x[2], v.rstd, v.mean)
+		for r := range x[0].Rows() {
+			x[0].Device().Kernels().WeightNormBackward(row(x[0], r), row(x[1], r), row(x[2], r), 1, 1)
+		}
 	}},
 	{"Residual", 3, 2, 1, 384, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.Residual(x[0], x[1], x[2], nil) }},
 	{"AdamW", 4, 4, 3, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) {
@@ -153,7 +164,9 @@ func bandwidthOf(dev *tensor.Device, bytes int) bandwidth {
 	x, y := tensor.New(dev, n), tensor.New(dev, n)
 	tensor.Fill(x, 1)
 	tensor.Fill(y, 1)
-	rate := func(floats int, f func()) float64 { return 4 * float64(floats) / fastest(during(100*time.Millisecond), f) }
+	rate := func(floats int, f func()) float64 {
+		return 4 * float64(floats) / fastest(during(100*time.Millisecond), f)
+	}
 	bw := bandwidth{
 		read:   rate(2*n, func() { tensor.Sum(x); tensor.Sum(y) }),
 		update: rate(3*n, func() { tensor.AddScaled(y, x, 0.5) }),
@@ -188,20 +201,16 @@ func expRate(table *kernels.Table) float64 {
 
 var expRates = map[string]float64{}
 
-// vectors are what row-wise operations keep for every row or column, and pairs of rows for a cross-entropy.
-type vectors struct {
-	mean, rstd, dg, w, b, dw, db *tensor.Tensor
-	pairs                        [][]int
-}
+func row(x *tensor.Tensor, r int) []float32 { return x.Data()[r*x.Cols() : (r+1)*x.Cols()] }
+
+// vectors are what row-wise operations keep for every row or column.
+type vectors struct{ mean, rstd, w, b, dw, db *tensor.Tensor }
 
 func newVectors(dev *tensor.Device, rows, cols int) vectors {
 	row, col := func() *tensor.Tensor { return tensor.New(dev, rows) }, func() *tensor.Tensor { return tensor.New(dev, cols) }
-	v := vectors{row(), row(), row(), col(), col(), col(), col(), make([][]int, rows)}
+	v := vectors{row(), row(), col(), col(), col(), col()}
 	for _, t := range []*tensor.Tensor{v.mean, v.rstd, v.w} {
 		tensor.Fill(t, 1)
-	}
-	for i := range v.pairs {
-		v.pairs[i] = []int{rows - 1 - i}
 	}
 	return v
 }
