@@ -41,6 +41,18 @@ func Reference() *Table {
 		EMA:                      ema,
 		SoftCrossEntropyForward:  softCrossEntropyForward,
 		SoftCrossEntropyBackward: softCrossEntropyBackward,
+		TransposeBytes:           transposeBytes,
+		Resample:                 resample,
+		BoxBlur:                  boxBlur,
+		Luma:                     luma,
+		LumaSum:                  lumaSum,
+		BlendGrey:                blendGrey,
+		Saturation:               saturation,
+		ShiftHue:                 shiftHue,
+		Solarize:                 solarize,
+		NormalizeBytes:           normalizeBytes,
+		UpsampleTriangle:         upsampleTriangle,
+		YCbCrToRGB:               yCbCrToRGB,
 	}
 }
 

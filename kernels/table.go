@@ -41,4 +41,18 @@ type Table struct {
 	EMA                      func(t, s []float32, momentum float32)                                          // ema.go
 	SoftCrossEntropyForward  func(logits, target []float32, scale, logSumExp float32) float32                // softcrossentropy.go
 	SoftCrossEntropyBackward func(dlogits, logits, target []float32, scale, logSumExp, targetSum, w float32) // softcrossentropy.go
+
+	// Pictures: planes or rows of bytes. These agree with Reference in every bit.
+	TransposeBytes   func(dst []byte, ldd int, src []byte, lds, rows, cols int) // transposebytes.go
+	Resample         func(dst, src []byte, stride int, weights []int32)         // resample.go
+	BoxBlur          func(dst, src []byte, stride int, weights []int32)         // boxblur.go
+	Luma             func(dst, r, g, b []byte)                                  // luma.go
+	LumaSum          func(r, g, b []byte) int                                   // luma.go
+	BlendGrey        func(x []byte, grey byte, factor float32)                  // blend.go
+	Saturation       func(r, g, b []byte, factor float32)                       // saturation.go
+	ShiftHue         func(r, g, b []byte, shift byte)                           // hue.go
+	Solarize         func(x []byte, threshold byte)                             // solarize.go
+	NormalizeBytes   func(dst []float32, src []byte, mean, std float32)         // normalize.go
+	UpsampleTriangle func(dst, near, far []byte)                                // ycbcr.go
+	YCbCrToRGB       func(dst, luma, cb, cr []byte)                             // ycbcr.go
 }

@@ -18,6 +18,7 @@ func nativeTables() []*Table {
 	t.AttentionForward, t.AttentionBackward, t.AttentionWeights = attentionAVX2.Forward, attentionAVX2.Backward, attentionAVX2.Weights
 	t.Gemm = gemmAVX2
 	avx2Rows.override(&t)
+	avx2Pixels.override(&t)
 	tables = append(tables, &t)
 	if !(cpu.X86.HasBMI2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL) {
 		return tables
@@ -30,6 +31,7 @@ func nativeTables() []*Table {
 		z.GemmBF16 = &gemmAVX512BF16
 	}
 	avx512Rows.override(&z)
+	avx512Pixels.override(&z)
 	return append(tables, &z)
 }
 
@@ -81,4 +83,36 @@ var avx512Rows = rowAssembly{
 	ema:                      avx512.EMA,
 	softCrossEntropyForward:  avx512.SoftCrossEntropyForward,
 	softCrossEntropyBackward: avx512.SoftCrossEntropyBackward,
+}
+
+var avx2Pixels = pixelAssembly{
+	lanes:            8,
+	transposeBytes:   avx2.TransposeBytes,
+	resample:         avx2.Resample,
+	boxBlur:          avx2.BoxBlur,
+	luma:             avx2.Luma,
+	lumaSum:          avx2.LumaSum,
+	blendGrey:        avx2.BlendGrey,
+	saturation:       avx2.Saturation,
+	shiftHue:         avx2.ShiftHue,
+	solarize:         avx2.Solarize,
+	normalizeBytes:   avx2.NormalizeBytes,
+	upsampleTriangle: avx2.UpsampleTriangle,
+	yCbCrToRGB:       avx2.YCbCrToRGB,
+}
+
+var avx512Pixels = pixelAssembly{
+	lanes:            16,
+	transposeBytes:   avx2.TransposeBytes,
+	resample:         avx512.Resample,
+	boxBlur:          avx512.BoxBlur,
+	luma:             avx512.Luma,
+	lumaSum:          avx512.LumaSum,
+	blendGrey:        avx512.BlendGrey,
+	saturation:       avx512.Saturation,
+	shiftHue:         avx512.ShiftHue,
+	solarize:         avx512.Solarize,
+	normalizeBytes:   avx512.NormalizeBytes,
+	upsampleTriangle: avx512.UpsampleTriangle,
+	yCbCrToRGB:       avx512.YCbCrToRGB,
 }

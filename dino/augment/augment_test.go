@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/kernels"
 )
 
 // noise is a picture with structure at several scales.
@@ -22,6 +23,27 @@ func noise(w, h int, seed uint64) *dataset.RGB {
 		}
 	}
 	return img
+}
+
+func planesOf(img *dataset.RGB) *planes {
+	p := new(planes)
+	p.resize(img.W, img.H)
+	r, g, b := p.rgb()
+	for i := range r {
+		r[i], g[i], b[i] = img.Pix[3*i], img.Pix[3*i+1], img.Pix[3*i+2]
+	}
+	return p
+}
+
+// mirrored is img with left and right exchanged.
+func mirrored(img *dataset.RGB) *dataset.RGB {
+	out := dataset.NewRGB(img.W, img.H)
+	for y := range img.H {
+		for x := range img.W {
+			copy(out.Pix[3*(y*img.W+x):], img.Pix[3*(y*img.W+img.W-1-x):][:3])
+		}
+	}
+	return out
 }
 
 func TestRandomBoxStaysInside(t *testing.T) {
@@ -88,8 +110,7 @@ func TestProbabilities(t *testing.T) {
 func TestFlipIsAnEvenChance(t *testing.T) {
 	m := MultiCrop{GlobalSize: 16, GlobalScale: [2]float64{1, 1}, Ratio: [2]float64{1, 1}, Flip: 0.5, Mean: ImageNetMean, Std: ImageNetStd}
 	img := noise(16, 16, 3)
-	flipped := &dataset.RGB{W: 16, H: 16, Pix: slices.Clone(img.Pix)}
-	flipHorizontally(flipped.Pix, 16, 16)
+	flipped := mirrored(img)
 	var s Scratch
 	n := 0
 	for i := range 2000 {
@@ -110,16 +131,13 @@ func TestViewsAreKeyed(t *testing.T) {
 	m.GlobalSize, m.LocalSize, m.LocalNumber = 32, 16, 4
 	img := noise(50, 40, 1)
 	views := func(s *Scratch, seed uint64, epoch, sample int) [][]float32 {
-		dst := make([][]float32, m.Views())
-		for v := range dst {
-			dst[v] = make([]float32, 3*m.Size(v)*m.Size(v))
-		}
+		dst := m.views()
 		m.Sample(s, dst, img, seed, epoch, sample)
 		return dst
 	}
 	var used Scratch
 	views(&used, 3, 1, 4)
-	used.resize(make([]byte, 3*70*70), 70, 70, img, Box{W: 50, H: 40})
+	used.resize(&used.crop, 70, 70, img, Box{W: 50, H: 40}, true)
 	a, b := views(&used, 7, 2, 5), views(new(Scratch), 7, 2, 5)
 	for v := range a {
 		if !slices.Equal(a[v], b[v]) {
@@ -142,10 +160,7 @@ func TestViewsAllocateNothing(t *testing.T) {
 	m := Reference()
 	m.GlobalSize, m.LocalSize, m.LocalNumber = 32, 16, 2
 	img := noise(64, 48, 1)
-	dst := make([][]float32, m.Views())
-	for v := range dst {
-		dst[v] = make([]float32, 3*m.Size(v)*m.Size(v))
-	}
+	dst := m.views()
 	var s Scratch
 	for i := range 200 {
 		m.Sample(&s, dst, img, 1, 0, i)
@@ -164,8 +179,8 @@ func TestResizeToIsAWindow(t *testing.T) {
 		w, h := size[0], size[1]
 		whole := Resize(img, w, h)
 		want := Box{X: w / 3, Y: h / 4, W: w / 2, H: h / 2}
-		got := dataset.NewRGB(want.W, want.H)
-		s.resizeTo(got.Pix, w, h, want, img, Box{W: img.W, H: img.H})
+		s.resizeTo(&s.crop, w, h, want, img, Box{W: img.W, H: img.H}, false)
+		got := s.picture(&s.crop)
 		for y := range want.H {
 			a, b := got.Pix[3*want.W*y:3*want.W*(y+1)], whole.Pix[3*((want.Y+y)*w+want.X):]
 			if !slices.Equal(a, b[:len(a)]) {
@@ -175,7 +190,7 @@ func TestResizeToIsAWindow(t *testing.T) {
 	}
 }
 
-// The two-in-one products against one sum at a time in 64 bits, at the extremes of overshoot.
+// Resizing against one sum at a time in 64 bits, at the extremes of overshoot.
 func TestResizeAgainstPlainSums(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, n := range [][4]int{{7, 5, 13, 3}, {64, 40, 9, 31}, {3, 200, 8, 8}, {1, 1, 5, 4}} {
@@ -188,11 +203,11 @@ func TestResizeAgainstPlainSums(t *testing.T) {
 		hor.set(n[0], n[2], 0, n[2])
 		ver.set(n[1], n[3], 0, n[3])
 		plain := func(t *taps, i int, at func(x int) byte) byte {
-			sum := int64(1 << (weightBits - 1))
+			sum := int64(1 << (kernels.ResampleBits - 1))
 			for k := range int(t.count[i]) {
 				sum += int64(t.weights[i*t.width+k]) * int64(at(int(t.first[i])+k))
 			}
-			return byte(min(max(sum>>weightBits, 0), 255))
+			return byte(min(max(sum>>kernels.ResampleBits, 0), 255))
 		}
 		for y := range n[3] {
 			for x := range n[2] {
@@ -223,9 +238,10 @@ func TestConstantPictures(t *testing.T) {
 			}
 		}
 		for _, r := range []float64{0.1, 0.7, 1.9, 2, 5, 30} {
-			s.gaussianBlur(img.Pix, img.W, img.H, r)
-			if slices.Min(img.Pix) != v || slices.Max(img.Pix) != v {
-				t.Errorf("%d became %d to %d by blurring with radius %v", v, slices.Min(img.Pix), slices.Max(img.Pix), r)
+			p := planesOf(img)
+			s.gaussianBlur(p, r)
+			if slices.Min(p.pix) != v || slices.Max(p.pix) != v {
+				t.Errorf("%d became %d to %d by blurring with radius %v", v, slices.Min(p.pix), slices.Max(p.pix), r)
 			}
 		}
 	}
@@ -237,8 +253,9 @@ func TestBlurAgainstDefinition(t *testing.T) {
 		for _, radius := range []float64{0.3, 1, 1.6, 2, 4, 9} {
 			img := noise(size[0], size[1], 7)
 			want := plainBlur(img, radius)
-			new(Scratch).gaussianBlur(img.Pix, img.W, img.H, radius)
-			if !slices.Equal(img.Pix, want.Pix) {
+			p := planesOf(img)
+			new(Scratch).gaussianBlur(p, radius)
+			if !slices.Equal(p.pix, planesOf(want).pix) {
 				t.Errorf("%d×%d, radius %v: differs from the definition", size[0], size[1], radius)
 			}
 		}
@@ -277,16 +294,12 @@ func plainBlur(img *dataset.RGB, radius float64) *dataset.RGB {
 }
 
 func TestHueByFullTurnsAndGrey(t *testing.T) {
-	grey := []byte{9, 9, 9, 200, 200, 200}
-	shiftHue(grey, 0.3)
-	if !slices.Equal(grey, []byte{9, 9, 9, 200, 200, 200}) {
-		t.Errorf("grey changed: %v", grey)
-	}
+	var s Scratch
 	// A third of the circle takes red to green; 85/255 is exactly a third in bytes.
-	red := []byte{255, 0, 0}
-	shiftHue(red, 1.0/3+1e-9)
-	if !slices.Equal(red, []byte{0, 255, 0}) {
-		t.Errorf("red moved by a third is %v", red)
+	p := planesOf(&dataset.RGB{W: 3, H: 1, Pix: []byte{9, 9, 9, 200, 200, 200, 255, 0, 0}})
+	s.hue(p, 1.0/3+1e-9)
+	if got := s.picture(p).Pix; !slices.Equal(got, []byte{9, 9, 9, 200, 200, 200, 0, 255, 0}) {
+		t.Errorf("two greys and red turned by a third are %v", got)
 	}
 }
 
@@ -333,30 +346,33 @@ func TestEvalTransforms(t *testing.T) {
 	}
 }
 
-func benchmarkSample(b *testing.B, m MultiCrop, img *dataset.RGB) {
-	dst := make([][]float32, m.Views())
-	for v := range dst {
-		dst[v] = make([]float32, 3*m.Size(v)*m.Size(v))
+// Every set of kernels makes the same bits, of pictures and crops of odd sizes too.
+func TestViewsAreTheSameOnEveryCPU(t *testing.T) {
+	reference := Reference()
+	odd := Reference()
+	odd.GlobalSize, odd.LocalSize, odd.LocalNumber = 37, 9, 4
+	odd.BlurRadius = [2]float64{0, 7}
+	tiny := odd
+	tiny.GlobalSize, tiny.LocalSize = 7, 1
+	for _, img := range []*dataset.RGB{noise(500, 375, 1), noise(61, 47, 2), noise(300, 9, 3), noise(7, 90, 4), noise(5, 3, 5), noise(1, 1, 6)} {
+		for _, m := range []MultiCrop{reference, odd, tiny} {
+			views := func(table *kernels.Table, sample int) [][]float32 {
+				dst := m.views()
+				m.Sample(&Scratch{table: table}, dst, img, 1, 2, sample)
+				return dst
+			}
+			for sample := range 6 {
+				want := views(kernels.Reference(), sample)
+				for _, table := range kernels.Tables()[1:] {
+					for v, got := range views(table, sample) {
+						if !slices.Equal(got, want[v]) {
+							t.Errorf("%d×%d, sample %d, view %d of %d: %s differs from the plain version", img.W, img.H, sample, v, m.Size(v), table.Name)
+						}
+					}
+				}
+			}
+		}
 	}
-	var s Scratch
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		m.Sample(&s, dst, img, 1, 0, i)
-		i++
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
-}
-
-// BenchmarkSample makes all views of a sample: as for CIFAR, and as the reference does of a photo.
-func BenchmarkSample(b *testing.B) {
-	b.Run("cifar 2x32+4x16", func(b *testing.B) {
-		m := Reference().NoBlur()
-		m.GlobalSize, m.LocalSize, m.LocalNumber = 32, 16, 4
-		m.LocalScale = [2]float64{0.1, 0.4}
-		benchmarkSample(b, m, noise(32, 32, 1))
-	})
-	b.Run("photo 2x224+8x96", func(b *testing.B) { benchmarkSample(b, Reference(), noise(500, 375, 1)) })
 }
 
 // A picture whose red is the column and whose green is the row shows where a crop lies.

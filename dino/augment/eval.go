@@ -51,21 +51,22 @@ func (e Eval) Validate() error {
 
 // Apply transforms img: dst (3, S, S) with S = e.Size().
 func (e Eval) Apply(s *Scratch, dst []float32, img *dataset.RGB) {
-	s.normalize(dst, e.Picture(s, img), e.Mean, e.Std)
+	s.normalize(dst, e.planes(s, img), e.Mean, e.Std)
 }
 
 // Picture is Apply before normalisation. The result is valid until s is used again.
-func (e Eval) Picture(s *Scratch, img *dataset.RGB) *dataset.RGB {
+func (e Eval) Picture(s *Scratch, img *dataset.RGB) *dataset.RGB { return s.picture(e.planes(s, img)) }
+
+func (e Eval) planes(s *Scratch, img *dataset.RGB) *planes {
+	whole := Box{W: img.W, H: img.H}
 	if e.Crop == 0 {
-		out := s.picture(e.Resize, e.Resize)
-		s.resize(out.Pix, e.Resize, e.Resize, img, Box{W: img.W, H: img.H})
-		return out
+		s.resize(&s.crop, e.Resize, e.Resize, img, whole, false)
+		return &s.crop
 	}
 	w, h := ShorterSide(img.W, img.H, e.Resize)
-	out := s.picture(e.Crop, e.Crop)
 	cut := Box{X: centre(w, e.Crop), Y: centre(h, e.Crop), W: e.Crop, H: e.Crop}
-	s.resizeTo(out.Pix, w, h, cut, img, Box{W: img.W, H: img.H})
-	return out
+	s.resizeTo(&s.crop, w, h, cut, img, whole, false)
+	return &s.crop
 }
 
 // ShorterSide is the size of a w×h picture after torchvision's Resize(size).
@@ -79,36 +80,20 @@ func ShorterSide(w, h, size int) (int, int) {
 // centre is where torchvision's CenterCrop starts: Python's round takes halves to even.
 func centre(n, crop int) int { return int(math.RoundToEven(float64(n-crop) / 2)) }
 
-// normTable holds (v/255 − mean)/std for each byte and channel.
-type normTable struct {
-	mean, std [3]float32
-	value     [3][256]float32
-}
-
-// normalize writes img to dst (3, H, W) as (v/255 − mean)/std.
-func (s *Scratch) normalize(dst []float32, img *dataset.RGB, mean, std [3]float32) {
-	n := img.W * img.H
+// normalize writes p to dst (3, H, W) as (v/255 − mean)/std.
+func (s *Scratch) normalize(dst []float32, p *planes, mean, std [3]float32) {
+	n := p.w * p.h
 	if len(dst) != 3*n {
-		panic(fmt.Sprintf("augment: %d floats for a picture of 3×%d×%d", len(dst), img.H, img.W))
+		panic(fmt.Sprintf("augment: %d floats for a picture of 3×%d×%d", len(dst), p.h, p.w))
 	}
-	t := &s.norm
-	if t.std != std || t.mean != mean {
-		t.mean, t.std = mean, std
-		for c := range t.value {
-			for v := range t.value[c] {
-				t.value[c][v] = (float32(v)/255 - mean[c]) / std[c]
-			}
-		}
-	}
-	r, g, b := dst[:n], dst[n:2*n], dst[2*n:3*n]
-	pix := img.Pix[:3*n]
-	for i := range r {
-		p := pix[3*i : 3*i+3 : 3*i+3]
-		r[i], g[i], b[i] = t.value[0][p[0]], t.value[1][p[1]], t.value[2][p[2]]
+	for c := range 3 {
+		s.kernels().NormalizeBytes(dst[c*n:(c+1)*n], p.plane(c), mean[c], std[c])
 	}
 }
 
 // Normalize is img as planes (3, H, W) of (v/255 − mean)/std.
 func Normalize(dst []float32, img *dataset.RGB, mean, std [3]float32) {
-	new(Scratch).normalize(dst, img, mean, std)
+	var s Scratch
+	s.resize(&s.crop, img.W, img.H, img, Box{W: img.W, H: img.H}, false)
+	s.normalize(dst, &s.crop, mean, std)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/internal/golden"
+	"github.com/godino-ml/godino/kernels"
 )
 
 type goldenCase struct {
@@ -30,7 +31,13 @@ func TestGoldenAugment(t *testing.T) {
 	if len(cases) == 0 {
 		t.Fatal("no cases")
 	}
-	var s Scratch
+	for _, table := range kernels.Tables() {
+		t.Run(table.Name, func(t *testing.T) { testGolden(t, f, cases, table) })
+	}
+}
+
+func testGolden(t *testing.T, f *golden.File, cases []goldenCase, table *kernels.Table) {
+	s := Scratch{table: table}
 	for _, c := range cases {
 		t.Run(strings.ReplaceAll(c.Out, " ", "_"), func(t *testing.T) {
 			name, ok := c.Image.(string)
@@ -40,26 +47,29 @@ func TestGoldenAugment(t *testing.T) {
 			img := goldenPicture(f, name)
 			switch op, _, _ := strings.Cut(c.Op, " "); strings.TrimRight(op, ",:") {
 			case "resized_crop_bicubic":
-				out := dataset.NewRGB(c.Size, c.Size)
-				s.resize(out.Pix, c.Size, c.Size, img, Box{X: c.Left, Y: c.Top, W: c.Width, H: c.Height})
-				comparePictures(t, out, goldenPicture(f, c.Out))
+				s.resize(&s.crop, c.Size, c.Size, img, Box{X: c.Left, Y: c.Top, W: c.Width, H: c.Height}, false)
+				comparePictures(t, s.picture(&s.crop), goldenPicture(f, c.Out))
 			case "eval":
-				testEval(t, f, img, name, c)
+				testEval(t, &s, f, img, name, c)
 			case "color_jitter":
-				jitter{c.Brightness, c.Contrast, c.Saturation, c.Hue, c.Order}.apply(img.Pix)
-				comparePictures(t, img, goldenPicture(f, c.Out))
+				p := planesOf(img)
+				s.jitter(p, jitter{c.Brightness, c.Contrast, c.Saturation, c.Hue, c.Order})
+				comparePictures(t, s.picture(p), goldenPicture(f, c.Out))
 			case "grayscale":
-				grayscale(img.Pix)
-				comparePictures(t, img, goldenPicture(f, c.Out))
+				p := planesOf(img)
+				s.grayscale(p)
+				comparePictures(t, s.picture(p), goldenPicture(f, c.Out))
 			case "hflip":
-				flipHorizontally(img.Pix, img.W, img.H)
-				comparePictures(t, img, goldenPicture(f, c.Out))
+				s.resize(&s.crop, img.W, img.H, img, Box{W: img.W, H: img.H}, true)
+				comparePictures(t, s.picture(&s.crop), goldenPicture(f, c.Out))
 			case "solarize":
-				solarize(img.Pix, byte(number(t, c.Op, `threshold (\d+)`)))
-				comparePictures(t, img, goldenPicture(f, c.Out))
+				p := planesOf(img)
+				s.solarize(p, byte(number(t, c.Op, `threshold (\d+)`)))
+				comparePictures(t, s.picture(p), goldenPicture(f, c.Out))
 			case "gaussian_blur":
-				s.gaussianBlur(img.Pix, img.W, img.H, c.Radius)
-				comparePictures(t, img, goldenPicture(f, c.Out))
+				p := planesOf(img)
+				s.gaussianBlur(p, c.Radius)
+				comparePictures(t, s.picture(p), goldenPicture(f, c.Out))
 			default:
 				t.Fatalf("no test for operation %q", c.Op)
 			}
@@ -68,7 +78,7 @@ func TestGoldenAugment(t *testing.T) {
 }
 
 // testEval takes the sizes from the operation's text: "eval: resize shorter side to 256 bicubic, centre crop 224, …".
-func testEval(t *testing.T, f *golden.File, img *dataset.RGB, name string, c goldenCase) {
+func testEval(t *testing.T, s *Scratch, f *golden.File, img *dataset.RGB, name string, c goldenCase) {
 	e := Eval{Mean: ImageNetMean, Std: ImageNetStd}
 	e.Resize, e.Crop = number(t, c.Op, `resize shorter side to (\d+)`), number(t, c.Op, `centre crop (\d+)`)
 	if e.Crop == 224 && e != EvalAt(224) {
@@ -78,13 +88,12 @@ func testEval(t *testing.T, f *golden.File, img *dataset.RGB, name string, c gol
 	if resized := fmt.Sprintf("%s.resize%d", name, e.Resize); f.Has(resized) {
 		comparePictures(t, Resize(img, w, h), goldenPicture(f, resized))
 	}
-	var s Scratch
 	if cut := fmt.Sprintf("%s.eval%d", name, e.Crop); f.Has(cut) {
-		comparePictures(t, e.Picture(&s, img), goldenPicture(f, cut))
+		comparePictures(t, e.Picture(s, img), goldenPicture(f, cut))
 	}
 	want := f.Get(c.Out)
 	got := make([]float32, 3*e.Crop*e.Crop)
-	e.Apply(&s, got, img)
+	e.Apply(s, got, img)
 	if len(want.Float) != len(got) {
 		t.Fatalf("%d floats, want %d", len(got), len(want.Float))
 	}

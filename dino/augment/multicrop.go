@@ -96,33 +96,36 @@ func (m *MultiCrop) Validate() error {
 // View makes view v of img: dst (3, S, S), planes of red, green and blue, normalised. rng is drawn from in an order that depends on the
 // settings alone.
 func (m *MultiCrop) View(s *Scratch, dst []float32, img *dataset.RGB, v int, rng *rand.Rand) {
-	s.normalize(dst, m.Picture(s, img, v, rng), m.Mean, m.Std)
+	s.normalize(dst, m.planes(s, img, v, rng), m.Mean, m.Std)
 }
 
 // Picture is View before normalisation. The result is valid until s is used again.
 func (m *MultiCrop) Picture(s *Scratch, img *dataset.RGB, v int, rng *rand.Rand) *dataset.RGB {
+	return s.picture(m.planes(s, img, v, rng))
+}
+
+func (m *MultiCrop) planes(s *Scratch, img *dataset.RGB, v int, rng *rand.Rand) *planes {
 	size, scale, kind := m.Size(v), m.GlobalScale, v
 	if v >= 2 {
 		scale, kind = m.LocalScale, 2
 	}
-	out := s.picture(size, size)
-	s.resize(out.Pix, size, size, img, RandomBox(rng, img.W, img.H, scale, m.Ratio))
-	if rng.Float64() < m.Flip {
-		flipHorizontally(out.Pix, size, size)
-	}
+	box := RandomBox(rng, img.W, img.H, scale, m.Ratio)
+	flip := rng.Float64() < m.Flip
+	p := &s.crop
+	s.resize(p, size, size, img, box, flip)
 	if rng.Float64() < m.Jitter {
-		m.drawJitter(rng).apply(out.Pix)
+		s.jitter(p, m.drawJitter(rng))
 	}
 	if rng.Float64() < m.Gray {
-		grayscale(out.Pix)
+		s.grayscale(p)
 	}
 	if rng.Float64() < m.Blur[kind] {
-		s.gaussianBlur(out.Pix, size, size, uniform(rng, m.BlurRadius))
+		s.gaussianBlur(p, uniform(rng, m.BlurRadius))
 	}
 	if rng.Float64() < m.Solarize[kind] {
-		solarize(out.Pix, 128)
+		s.solarize(p, 128)
 	}
-	return out
+	return p
 }
 
 // Sample makes all views of img, view v into dst[v], each from its own stream of (seed, epoch, sample, v).
@@ -130,12 +133,6 @@ func (m *MultiCrop) Sample(s *Scratch, dst [][]float32, img *dataset.RGB, seed u
 	for v := range dst {
 		m.View(s, dst[v], img, v, s.stream.Key(seed, epoch, sample, v))
 	}
-}
-
-// picture is the scratch picture at that size, contents unspecified.
-func (s *Scratch) picture(w, h int) *dataset.RGB {
-	s.out = dataset.RGB{W: w, H: h, Pix: grow(s.out.Pix, 3*w*h)}
-	return &s.out
 }
 
 func uniform(rng *rand.Rand, r [2]float64) float64 { return r[0] + (r[1]-r[0])*rng.Float64() }
@@ -183,17 +180,17 @@ func (m *MultiCrop) drawJitter(rng *rand.Rand) jitter {
 	return j
 }
 
-func (j jitter) apply(pix []byte) {
+func (s *Scratch) jitter(p *planes, j jitter) {
 	for _, op := range j.order {
 		switch {
 		case op == 0 && j.brightness != 1:
-			brightness(pix, j.brightness)
+			s.brightness(p, j.brightness)
 		case op == 1 && j.contrast != 1:
-			contrast(pix, j.contrast)
+			s.contrast(p, j.contrast)
 		case op == 2 && j.saturation != 1:
-			saturation(pix, j.saturation)
+			s.saturation(p, j.saturation)
 		case op == 3 && j.hue != 0:
-			shiftHue(pix, j.hue)
+			s.hue(p, j.hue)
 		}
 	}
 }

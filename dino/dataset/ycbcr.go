@@ -1,6 +1,10 @@
 package dataset
 
-import "image"
+import (
+	"image"
+
+	"github.com/godino-ml/godino/kernels"
+)
 
 // Chroma at half resolution is brought up to luma's with a triangle filter, 3/4 of the nearer sample and 1/4 of the farther one in each
 // direction: the "fancy upsampling" that libjpeg does by default and with it every published network's training images. (image.YCbCr's own
@@ -17,7 +21,7 @@ func fromYCbCr(out *RGB, m *image.YCbCr, video bool) {
 	fancyX := stepX == 2 && cw > 2
 	fancyY := stepY == 2 && (stepX == 1 || fancyX)
 	cbRow, crRow := make([]byte, w+2), make([]byte, w+2)
-	sums := make([]int32, cw)
+	k := kernels.Best()
 	for y := range h {
 		near := y / stepY
 		far := near
@@ -32,15 +36,9 @@ func fromYCbCr(out *RGB, m *image.YCbCr, video bool) {
 			a, f := plane[near*m.CStride:], plane[far*m.CStride:]
 			switch {
 			case fancyX && fancyY:
-				for x := range sums {
-					sums[x] = 3*int32(a[x]) + int32(f[x])
-				}
-				upsampleRow(dst, sums, 8, 7, 4)
+				k.UpsampleTriangle(dst, a[:cw], f[:cw])
 			case fancyX:
-				for x := range sums {
-					sums[x] = int32(a[x])
-				}
-				upsampleRow(dst, sums, 1, 2, 2)
+				upsampleRow(dst, a[:cw])
 			case fancyY:
 				bias := 1 + int32(y&1)
 				for x := range w {
@@ -59,7 +57,7 @@ func fromYCbCr(out *RGB, m *image.YCbCr, video bool) {
 		if video {
 			videoRow(row, luma[:w], cbRow[:w], crRow[:w])
 		} else {
-			jfifRow(row, luma[:w], cbRow[:w], crRow[:w])
+			k.YCbCrToRGB(row, luma[:w], cbRow[:w], crRow[:w])
 		}
 	}
 }
@@ -80,44 +78,15 @@ func chromaStep(r image.YCbCrSubsampleRatio) (x, y int) {
 	return 1, 1
 }
 
-// upsampleRow doubles a row: dst[2x] = (3·s[x] + s[x−1] + even) >> shift and dst[2x+1] = (3·s[x] + s[x+1] + odd) >> shift, borders
+// upsampleRow doubles a row that is not doubled in height: dst[2x] = (3·s[x] + s[x−1] + 1) >> 2 and dst[2x+1] = (3·s[x] + s[x+1] + 2) >> 2, borders
 // clamped. dst has room for 2·len(s) when that exceeds the picture's width by one.
-func upsampleRow(dst []byte, s []int32, even, odd int32, shift uint) {
+func upsampleRow(dst, s []byte) {
 	last := s[0]
-	for x, v := range s[:len(s)-1] {
-		next := s[x+1]
-		dst[2*x] = byte((3*v + last + even) >> shift)
-		dst[2*x+1] = byte((3*v + next + odd) >> shift)
+	for x, v := range s {
+		next := s[min(x+1, len(s)-1)]
+		dst[2*x] = byte((3*int32(v) + int32(last) + 1) >> 2)
+		dst[2*x+1] = byte((3*int32(v) + int32(next) + 2) >> 2)
 		last = v
-	}
-	x := len(s) - 1
-	v := s[x]
-	dst[2*x] = byte((3*v + last + even) >> shift)
-	dst[2*x+1] = byte((4*v + odd) >> shift)
-}
-
-// Tables of libjpeg's jdcolor.c: the four products of JFIF's inverse transform, in 16-bit fixed point where two are added before rounding.
-var crR, cbB, crG, cbG = func() (r, b, g1, g2 [256]int32) {
-	const half = 1 << 15
-	for i := range 256 {
-		x := int32(i) - 128
-		r[i] = (91881*x + half) >> 16  // 1.40200
-		b[i] = (116130*x + half) >> 16 // 1.77200
-		g1[i] = -46802 * x             // 0.71414
-		g2[i] = -22554*x + half        // 0.34414
-	}
-	return
-}()
-
-func jfifRow(dst, luma, cb, cr []byte) {
-	cb, cr = cb[:len(luma)], cr[:len(luma)]
-	dst = dst[:3*len(luma)]
-	for x, v := range luma {
-		y := int32(v)
-		d := dst[3*x : 3*x+3 : 3*x+3]
-		d[0] = clip8(y + crR[cr[x]])
-		d[1] = clip8(y + (cbG[cb[x]]+crG[cr[x]])>>16)
-		d[2] = clip8(y + cbB[cb[x]])
 	}
 }
 

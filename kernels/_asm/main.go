@@ -36,6 +36,16 @@ var operations = []struct {
 	{"layernorm", layernorm},
 	{"softcrossentropy", softcrossentropy},
 	{"softmax", softmax},
+	{"transposebytes", transposeBytes},
+	{"resample", resample},
+	{"boxblur", boxblur},
+	{"luma", luma},
+	{"blend", blend},
+	{"saturation", saturation},
+	{"solarize", solarize},
+	{"normalize", normalize},
+	{"hue", hue},
+	{"ycbcr", ycbcr},
 }
 
 func main() {
