@@ -40,9 +40,11 @@ func (m *MultiCrop) views() [][]float32 {
 // are decoded once.
 func BenchmarkSample(b *testing.B) {
 	img, file := photo(b)
-	reference, small := Reference(), Reference().NoBlur()
+	reference := Reference()
+	small := reference.NoBlur()
 	small.GlobalSize, small.LocalSize = 32, 16
 	small.LocalScale = [2]float64{0.1, 0.4}
+	cifar := noise(32, 32, 1)
 	decode := func() *dataset.RGB {
 		img, err := dataset.Decode(file, "photo.jpg", 0)
 		if err != nil {
@@ -50,31 +52,22 @@ func BenchmarkSample(b *testing.B) {
 		}
 		return img
 	}
+	var s Scratch
+	views, smallViews := reference.views(), small.views()
 	for _, part := range []struct {
-		name    string
-		m       MultiCrop
-		picture func() *dataset.RGB
+		name string
+		run  func(sample int)
 	}{
-		{"photo decoded, 2x224+8x96", reference, decode},
-		{"photo decoded", MultiCrop{}, decode},
-		{"photo 2x224+8x96", reference, func() *dataset.RGB { return img }},
-		{"cifar 2x32+8x16", small, func() *dataset.RGB { return noise(32, 32, 1) }},
+		{"photo decoded, 2x224+8x96", func(sample int) { reference.Sample(&s, views, decode(), 1, 0, sample) }},
+		{"photo decoded", func(int) { decode() }},
+		{"photo 2x224+8x96", func(sample int) { reference.Sample(&s, views, img, 1, 0, sample) }},
+		{"cifar 2x32+8x16", func(sample int) { small.Sample(&s, smallViews, cifar, 1, 0, sample) }},
 	} {
 		b.Run(part.name, func(b *testing.B) {
-			dst := part.m.views()
-			if part.m.GlobalSize == 0 {
-				dst = nil
-			}
-			small := part.picture()
-			var s Scratch
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				img := small
-				if img.W > 32 {
-					img = part.picture()
-				}
-				part.m.Sample(&s, dst, img, 1, 0, i)
+				part.run(i)
 				i++
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
