@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/kernels"
 )
 
 // Thumbnail is Pillow's Image.thumbnail((size, size), LANCZOS): a picture larger than size×size is shrunk to fit, its shape kept; a smaller
@@ -105,16 +106,16 @@ func lanczosRows(img *dataset.RGB, extent float64, n int) *dataset.RGB {
 		}
 		w := make([]int32, len(k))
 		for x := range w {
-			w[x] = int32(math.Round(k[x] / sum * (1 << weightBits))) // halves away from zero
+			w[x] = int32(math.Round(k[x] / sum * (1 << kernels.ResampleBits))) // halves away from zero
 		}
 		for y := range img.H {
 			row := img.Pix[3*(y*img.W+lo):]
 			for c := range 3 {
-				acc := int32(1 << (weightBits - 1))
+				acc := int32(1 << (kernels.ResampleBits - 1))
 				for x, v := range w {
 					acc += v * int32(row[3*x+c])
 				}
-				out.Pix[3*(y*n+i)+c] = clip8(acc >> weightBits)
+				out.Pix[3*(y*n+i)+c] = byte(min(max(acc>>kernels.ResampleBits, 0), 255))
 			}
 		}
 	}
