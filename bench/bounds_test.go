@@ -10,28 +10,39 @@ import (
 )
 
 // BenchmarkBound prints what bounds the other benchmarks on this machine now: multiply-adds in registers, exponentials in the first-level cache,
-// and copies of as many bytes as fit into the second-level cache, the third, and neither.
+// and what is read, updated and copied in the second-level cache, the last one, and memory.
 func BenchmarkBound(b *testing.B) {
-	bound := func(name, unit string, f func() float64) {
-		b.Run(name, func(b *testing.B) {
-			best := 0.0
-			for b.Loop() {
-				best = max(best, f())
-			}
-			b.ReportMetric(best, unit)
-		})
-	}
-	for _, threads := range measure.Threads() {
-		for _, table := range kernels.Tables() {
+	for _, table := range kernels.Tables() {
+		for _, threads := range measure.Threads() {
 			dev := tensor.NewCPU(table, threads)
-			bound(fmt.Sprintf("multiply-add/%s/threads=%d", table.Name, threads), "GFLOP/s", func() float64 { return measure.Ceiling(dev) })
-			if threads == 1 {
-				bound(fmt.Sprintf("exp/%s/threads=1", table.Name), "Gexp/s", func() float64 { return measure.ExpRate(table) })
+			name := fmt.Sprintf("%s/threads=%d", table.Name, threads)
+			for _, dev := range precisions(dev) {
+				b.Run(fmt.Sprintf("multiply-add/%s/%s", name, dev.Precision()), func(b *testing.B) {
+					best := 0.0
+					for b.Loop() {
+						best = max(best, measure.Ceiling(dev))
+					}
+					b.ReportMetric(best, "GFLOP/s")
+				})
 			}
-		}
-		dev := tensor.NewCPU(kernels.Best(), threads)
-		for _, size := range []int{256 << 10, 8 << 20, 512 << 20} {
-			bound(fmt.Sprintf("copy/threads=%d/%dKiB", threads, size>>10), "GB/s", func() float64 { return measure.CopyRate(dev, float64(size)) })
+			bounds := measure.NewBounds(dev)
+			b.Run("exp/"+name, func(b *testing.B) {
+				for b.Loop() {
+					bounds.Exp()
+				}
+				b.ReportMetric(bounds.Exp(), "Gexp/s")
+			})
+			for _, level := range measure.Levels {
+				b.Run(fmt.Sprintf("memory/%s/%s", name, level.Name), func(b *testing.B) {
+					for b.Loop() {
+						bounds.Bandwidth(level)
+					}
+					w := bounds.Bandwidth(level)
+					b.ReportMetric(w.Read, "read-GB/s")
+					b.ReportMetric(w.Update, "update-GB/s")
+					b.ReportMetric(w.Copy, "copy-GB/s")
+				})
+			}
 		}
 	}
 }

@@ -118,9 +118,41 @@ func TestJPEG(t *testing.T) {
 	}
 }
 
+// TestRowOperations: every operation runs on one row and on several threads, has work, and a bound that its parts explain.
+func TestRowOperations(t *testing.T) {
+	dev := tensor.NewCPU(kernels.Best(), 2)
+	level := Level{"tiny", 8 << 10}
+	b := NewBounds(dev)
+	b.bandwidth[level] = Bandwidth{Read: 100, Update: 60, Copy: 40}
+	b.exp = 1
+	want := map[string]float64{
+		"SumSquares":       100,
+		"EMA":              60,
+		"LayerNormForward": 40, // three bytes of traffic for two that count, at 1.5 × 40 of traffic
+		"SoftmaxForward":   8,  // two float32 in a nanosecond
+	}
+	for _, o := range RowOperations {
+		w := o.Work(dev, level)
+		w.Do()
+		if !(w.Bytes > 0) {
+			t.Errorf("%s: %g bytes", o.Name, w.Bytes)
+		}
+		rate, known := want[o.Name]
+		if got := o.Bound(b, level); known && !(math.Abs(got/rate-1) < 1e-9) || !(got > 0) {
+			t.Errorf("%s: bound %g GB/s, want %g", o.Name, got, rate)
+		}
+		delete(want, o.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no operations %v", want)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Best(), 2)
-	for name, rate := range map[string]float64{"ceiling": Ceiling(dev), "copy": CopyRate(dev, 1<<16), "exp": ExpRate(kernels.Best())} {
+	b := NewBounds(dev)
+	w := b.Bandwidth(Level{"tiny", 1 << 16})
+	for name, rate := range map[string]float64{"ceiling": Ceiling(dev), "exp": b.Exp(), "read": w.Read, "update": w.Update, "copy": w.Copy} {
 		if !(rate > 0 && rate < 1e6) {
 			t.Errorf("%s: %g", name, rate)
 		}
