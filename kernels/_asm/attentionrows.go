@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
@@ -18,19 +19,27 @@ func beginRows(c *build.Context, isa ISA, name, signature string, doc ...string)
 // expLeast is where expOfWeight becomes 0: below it, results or the steps to them would be denormal numbers, which are slow on some CPUs.
 const expLeast = -86.6
 
-// expOfWeight returns exp(t) for t up to 88, 0 below least, which holds expLeast; it overwrites t. NaN gives NaN.
-func (k *kernel) expOfWeight(t, least reg.VecVirtual) reg.VecVirtual {
+// expLimits is a register of what bounds the argument of expOfWeight: from below (AVX-512) or from above (AVX2, which has another in memory).
+func (k *kernel) expLimits() reg.VecVirtual {
+	if k.isa == AVX2 {
+		return k.value(88)
+	}
+	return k.value(expLeast)
+}
+
+// expOfWeight returns exp(t) for t up to 88, 0 below expLeast; it overwrites t. NaN gives NaN. limit is expLimits.
+func (k *kernel) expOfWeight(t, limit reg.VecVirtual) reg.VecVirtual {
 	var under reg.VecVirtual
 	var normal reg.OpmaskVirtual
 	if k.isa == AVX2 {
 		const less = 1
 		under = k.vec()
-		k.VCMPPS(operand.Imm(less), least, t, under)
-		k.VMINPS(t, k.value(88), t) // of two operands of which one is NaN, the one written first here is returned
+		k.VCMPPS(operand.Imm(less), k.constant(math.Float32bits(expLeast)), t, under)
+		k.VMINPS(t, limit, t) // of two operands of which one is NaN, the one written first here is returned
 	} else {
 		const notLess = 5
 		normal = k.K()
-		k.VCMPPS(operand.Imm(notLess), least, t, normal)
+		k.VCMPPS(operand.Imm(notLess), limit, t, normal)
 	}
 	e := k.vec()
 	k.with(k.VMULPS, k.VMULPS_BCST, log2e, t, e)
@@ -50,89 +59,143 @@ func (k *kernel) expOfWeight(t, least reg.VecVirtual) reg.VecVirtual {
 	return p
 }
 
+// attentionRowsAtOnce is how many rows of scores are worked on at once: each waits for its maximum, then for its sum.
+func (i ISA) attentionRowsAtOnce() int {
+	if i == AVX512 {
+		return 4
+	}
+	return 2
+}
+
+// rowsAtOnce writes a loop over m > 0 rows, ld bytes apart at each pointer of rows, single floats at each of single: body handles count of them
+// at once, then those that are left one by one. at gives the places of one: a row of each, a float of each.
+func (k *kernel) rowsAtOnce(m, ld reg.GPVirtual, rows, single []reg.GPVirtual, body func(count int, row [][]reg.GPVirtual, number func(j, r int) operand.Mem)) {
+	for _, count := range []int{k.isa.attentionRowsAtOnce(), 1} {
+		label, next := fmt.Sprintf("rows%d", count), "rows1"
+		if count == 1 {
+			next = "done"
+		}
+		k.Label(label)
+		k.CMPQ(m, operand.Imm(uint64(count)))
+		k.JL(operand.LabelRef(next))
+		at := make([][]reg.GPVirtual, len(rows))
+		for j, p := range rows {
+			at[j] = []reg.GPVirtual{p}
+			for r := 1; r < count; r++ {
+				q := k.GP64()
+				k.LEAQ(operand.Mem{Base: at[j][r-1], Index: ld, Scale: 1}, q)
+				at[j] = append(at[j], q)
+			}
+		}
+		body(count, at, func(j, r int) operand.Mem { return operand.Mem{Base: single[j], Disp: 4 * r} })
+		for j, p := range rows {
+			k.LEAQ(operand.Mem{Base: at[j][count-1], Index: ld, Scale: 1}, p)
+		}
+		for _, p := range single {
+			k.ADDQ(operand.Imm(uint64(4*count)), p)
+		}
+		k.SUBQ(operand.Imm(uint64(count)), m)
+		k.JMP(operand.LabelRef(label))
+	}
+	k.Label("done")
+}
+
+// inTurns writes f for each of count rows; their instructions take turns.
+func (k *kernel) inTurns(count int, f func(r int)) {
+	for r := range count {
+		k.Comment(markVector)
+		f(r)
+	}
+	k.Comment(markEnd)
+}
+
 // attentionSoftmax: softmax of rows in place.
 func attentionSoftmax(c *build.Context, isa ISA) {
 	k := beginRows(c, isa, "AttentionSoftmax", "func(p *float32, ld int, top, sum *float32, m, n int, scale float32)",
 		"AttentionSoftmax computes, for each of m rows ld apart, top[i] = scale·max p[i,j], sum[i] = Σ exp(scale·p[i,j] − top[i]) and",
 		"p[i,j] = exp(scale·p[i,j] − top[i])/sum[i] over j < n. ld is at least n rounded up to vectors; what lies between becomes 0. scale is positive, n at least 1.")
-	load := k.pointer // and whole numbers, which are loaded alike
-	p, ld, tops, sums, m, n := load("p"), load("ld"), load("top"), load("sum"), load("m"), load("n")
+	p, tops, sums := k.pointer("p"), k.pointer("top"), k.pointer("sum")
+	ld, m, n := k.wholeNumber("ld"), k.wholeNumber("m"), k.wholeNumber("n")
 	c.SHLQ(operand.Imm(2), ld)
 	// last is the offset of the row's last vector, whose lanes beyond n are left out by a mask.
-	last, lowest := c.GP64(), k.value(math.Inf(-1))
+	last := c.GP64()
 	c.LEAQ(operand.Mem{Base: n, Disp: -1}, last)
 	c.ANDQ(operand.I32(-isa.Lanes()), last)
 	c.SUBQ(last, n)
 	mask := k.maskOf(n)
 	c.SHLQ(operand.Imm(2), last)
-	loadLast := func() reg.VecVirtual {
+	loadLast := func(p reg.GPVirtual) reg.VecVirtual {
 		x, at := k.vec(), operand.Mem{Base: p, Index: last, Scale: 1}
 		if isa == AVX512 {
-			c.VMOVAPS(lowest, x)
+			k.VBROADCASTSS(k.constant(math.Float32bits(float32(math.Inf(-1)))), x)
 			c.VMOVUPS(at, mask, x)
 		} else {
+			lowest := k.value(math.Inf(-1))
 			c.VMOVUPS(at, x)
 			c.VBLENDVPS(mask, x, lowest, x)
 		}
 		return x
 	}
-	scale, least := k.scalar("scale"), k.value(expLeast)
-
-	c.Label("rows")
-	top, i := loadLast(), c.GP64()
-	c.XORQ(i, i)
-	c.CMPQ(last, operand.Imm(0))
-	c.JE(operand.LabelRef("max_done"))
-	c.Label("max")
-	c.VMAXPS(operand.Mem{Base: p, Index: i, Scale: 1}, top, top)
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
-	c.CMPQ(i, last)
-	c.JL(operand.LabelRef("max"))
-	c.Label("max_done")
-	k.fold(c.VMAXPS, []reg.VecVirtual{top})
-	c.VMULSS(scale.AsX(), top.AsX(), top.AsX())
-	c.VMOVSS(top.AsX(), operand.Mem{Base: tops})
-	c.VBROADCASTSS(top.AsX(), top)
-
-	x := loadLast()
-	c.VFMSUB213PS(top, scale, x)
-	sum := k.expOfWeight(x, least)
-	c.VMOVUPS(sum, operand.Mem{Base: p, Index: last, Scale: 1})
-	c.XORQ(i, i)
-	c.CMPQ(last, operand.Imm(0))
-	c.JE(operand.LabelRef("exp_done"))
-	c.Label("exp")
-	x = k.vec()
-	c.VMOVUPS(operand.Mem{Base: p, Index: i, Scale: 1}, x)
-	c.VFMSUB213PS(top, scale, x)
-	e := k.expOfWeight(x, least)
-	c.VMOVUPS(e, operand.Mem{Base: p, Index: i, Scale: 1})
-	c.VADDPS(e, sum, sum)
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
-	c.CMPQ(i, last)
-	c.JL(operand.LabelRef("exp"))
-	c.Label("exp_done")
-	k.fold(c.VADDPS, []reg.VecVirtual{sum})
-	c.VMOVSS(sum.AsX(), operand.Mem{Base: sums})
-
-	inv := k.vec()
-	c.VMOVSS(k.constant(math.Float32bits(1)), inv.AsX())
-	c.VDIVSS(sum.AsX(), inv.AsX(), inv.AsX())
-	c.VBROADCASTSS(inv.AsX(), inv)
-	c.XORQ(i, i)
-	c.Label("scale")
-	x = k.vec()
-	c.VMULPS(operand.Mem{Base: p, Index: i, Scale: 1}, inv, x)
-	c.VMOVUPS(x, operand.Mem{Base: p, Index: i, Scale: 1})
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
-	c.CMPQ(i, last)
-	c.JLE(operand.LabelRef("scale"))
-
-	c.ADDQ(ld, p)
-	c.ADDQ(operand.Imm(4), tops)
-	c.ADDQ(operand.Imm(4), sums)
-	c.DECQ(m)
-	c.JNE(operand.LabelRef("rows"))
+	scale, limits := k.scalar("scale"), k.expLimits()
+	k.rowsAtOnce(m, ld, []reg.GPVirtual{p}, []reg.GPVirtual{tops, sums}, func(count int, row [][]reg.GPVirtual, number func(j, r int) operand.Mem) {
+		top, sum := make([]reg.VecVirtual, count), make([]reg.VecVirtual, count)
+		i := c.GP64()
+		at := func(r int) operand.Mem { return operand.Mem{Base: row[0][r], Index: i, Scale: 1} }
+		// each writes a loop over the vectors of the rows, from the first to before the last one or past it.
+		each := func(past bool, f func(r int)) {
+			k.labels++
+			loop, end := fmt.Sprintf("vectors%d", k.labels), fmt.Sprintf("end%d", k.labels)
+			c.XORQ(i, i)
+			if !past {
+				c.CMPQ(last, operand.Imm(0))
+				c.JE(operand.LabelRef(end))
+			}
+			c.Label(loop)
+			k.inTurns(count, f)
+			c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
+			c.CMPQ(i, last)
+			if past {
+				c.JLE(operand.LabelRef(loop))
+			} else {
+				c.JL(operand.LabelRef(loop))
+			}
+			c.Label(end)
+		}
+		k.inTurns(count, func(r int) { top[r] = loadLast(row[0][r]) })
+		each(false, func(r int) { c.VMAXPS(at(r), top[r], top[r]) })
+		k.inTurns(count, func(r int) {
+			k.fold(c.VMAXPS, []reg.VecVirtual{top[r]})
+			c.VMULSS(scale.AsX(), top[r].AsX(), top[r].AsX())
+			c.VMOVSS(top[r].AsX(), number(0, r))
+			c.VBROADCASTSS(top[r].AsX(), top[r])
+			x := loadLast(row[0][r])
+			c.VFMSUB213PS(top[r], scale, x)
+			sum[r] = k.expOfWeight(x, limits)
+			c.VMOVUPS(sum[r], operand.Mem{Base: row[0][r], Index: last, Scale: 1})
+		})
+		each(false, func(r int) {
+			x := k.vec()
+			c.VMOVUPS(at(r), x)
+			c.VFMSUB213PS(top[r], scale, x)
+			e := k.expOfWeight(x, limits)
+			c.VMOVUPS(e, at(r))
+			c.VADDPS(e, sum[r], sum[r])
+		})
+		inv := make([]reg.VecVirtual, count)
+		k.inTurns(count, func(r int) {
+			k.fold(c.VADDPS, []reg.VecVirtual{sum[r]})
+			c.VMOVSS(sum[r].AsX(), number(1, r))
+			inv[r] = k.vec()
+			c.VMOVSS(k.constant(math.Float32bits(1)), inv[r].AsX())
+			c.VDIVSS(sum[r].AsX(), inv[r].AsX(), inv[r].AsX())
+			c.VBROADCASTSS(inv[r].AsX(), inv[r])
+		})
+		each(true, func(r int) {
+			x := k.vec()
+			c.VMULPS(at(r), inv[r], x)
+			c.VMOVUPS(x, at(r))
+		})
+	})
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -190,37 +253,39 @@ func attentionGrad(c *build.Context, isa ISA) {
 	k := beginRows(c, isa, "AttentionGrad", "func(p, ds *float32, ld int, lse, delta *float32, m, n int, scale float32)",
 		"AttentionGrad computes, for m rows ld apart, p[i,j] = exp(scale·p[i,j] − lse[i]) and ds[i,j] = p[i,j]·(ds[i,j] − delta[i])·scale",
 		"for j < n rounded up to vectors, which ld must leave room for. m and n are at least 1.")
-	load := k.pointer // and whole numbers, which are loaded alike
-	p, ds, ld, lses, deltas, m, n := load("p"), load("ds"), load("ld"), load("lse"), load("delta"), load("m"), load("n")
+	p, ds, lses, deltas := k.pointer("p"), k.pointer("ds"), k.pointer("lse"), k.pointer("delta")
+	ld, m, n := k.wholeNumber("ld"), k.wholeNumber("m"), k.wholeNumber("n")
 	c.SHLQ(operand.Imm(2), ld)
 	c.SHLQ(operand.Imm(2), n)
-	scale, least := k.scalar("scale"), k.value(expLeast)
-	c.Label("rows")
-	lse, delta, i := k.vec(), k.vec(), c.GP64()
-	c.VBROADCASTSS(operand.Mem{Base: lses}, lse)
-	c.VBROADCASTSS(operand.Mem{Base: deltas}, delta)
-	c.XORQ(i, i)
-	c.Label("vectors")
-	x := k.vec()
-	c.VMOVUPS(operand.Mem{Base: p, Index: i, Scale: 1}, x)
-	c.VFMSUB213PS(lse, scale, x)
-	e := k.expOfWeight(x, least)
-	c.VMOVUPS(e, operand.Mem{Base: p, Index: i, Scale: 1})
-	g := k.vec()
-	c.VMOVUPS(operand.Mem{Base: ds, Index: i, Scale: 1}, g)
-	c.VSUBPS(delta, g, g)
-	c.VMULPS(e, g, g)
-	c.VMULPS(scale, g, g)
-	c.VMOVUPS(g, operand.Mem{Base: ds, Index: i, Scale: 1})
-	c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
-	c.CMPQ(i, n)
-	c.JL(operand.LabelRef("vectors"))
-	c.ADDQ(ld, p)
-	c.ADDQ(ld, ds)
-	c.ADDQ(operand.Imm(4), lses)
-	c.ADDQ(operand.Imm(4), deltas)
-	c.DECQ(m)
-	c.JNE(operand.LabelRef("rows"))
+	scale, limits := k.scalar("scale"), k.expLimits()
+	k.rowsAtOnce(m, ld, []reg.GPVirtual{p, ds}, []reg.GPVirtual{lses, deltas}, func(count int, row [][]reg.GPVirtual, number func(j, r int) operand.Mem) {
+		lse, delta, i := make([]reg.VecVirtual, count), make([]reg.VecVirtual, count), c.GP64()
+		for r := range count {
+			lse[r], delta[r] = k.vec(), k.vec()
+			c.VBROADCASTSS(number(0, r), lse[r])
+			c.VBROADCASTSS(number(1, r), delta[r])
+		}
+		c.XORQ(i, i)
+		label := fmt.Sprintf("vectors%d", count)
+		c.Label(label)
+		k.inTurns(count, func(r int) {
+			p, ds := operand.Mem{Base: row[0][r], Index: i, Scale: 1}, operand.Mem{Base: row[1][r], Index: i, Scale: 1}
+			x := k.vec()
+			c.VMOVUPS(p, x)
+			c.VFMSUB213PS(lse[r], scale, x)
+			e := k.expOfWeight(x, limits)
+			c.VMOVUPS(e, p)
+			g := k.vec()
+			c.VMOVUPS(ds, g)
+			c.VSUBPS(delta[r], g, g)
+			c.VMULPS(e, g, g)
+			c.VMULPS(scale, g, g)
+			c.VMOVUPS(g, ds)
+		})
+		c.ADDQ(operand.Imm(uint64(isa.Bytes)), i)
+		c.CMPQ(i, n)
+		c.JL(operand.LabelRef(label))
+	})
 	c.VZEROUPPER()
 	c.RET()
 }

@@ -256,7 +256,11 @@ func (k *kernel) fold(op vectorOp, acc []reg.VecVirtual) reg.Register {
 		op(h, v.AsY(), v.AsY())
 	}
 	h := k.XMM()
-	k.VEXTRACTF128(operand.Imm(1), v.AsY(), h)
+	if k.isa == AVX512 {
+		k.VEXTRACTF32X4(operand.Imm(1), v.AsY(), h) // reaches all 32 registers
+	} else {
+		k.VEXTRACTF128(operand.Imm(1), v.AsY(), h)
+	}
 	op(h, v.AsX(), v.AsX())
 	k.VPERMILPS(operand.Imm(0b01_00_11_10), v.AsX(), h)
 	op(h, v.AsX(), v.AsX())

@@ -711,135 +711,300 @@ columns:
 // Requires: AVX, AVX2, FMA3
 TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         p+0(FP), AX
-	MOVQ         ld+8(FP), CX
-	MOVQ         top+16(FP), DX
-	MOVQ         sum+24(FP), BX
+	MOVQ         top+16(FP), CX
+	MOVQ         sum+24(FP), DX
+	MOVQ         ld+8(FP), BX
 	MOVQ         m+32(FP), SI
 	MOVQ         n+40(FP), DI
-	SHLQ         $0x02, CX
-	VBROADCASTSS c_ff800000<>+0(SB), Y0
+	SHLQ         $0x02, BX
 	LEAQ         -1(DI), R8
 	ANDQ         $-8, R8
 	SUBQ         R8, DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
-	VPCMPGTD     numbers<>+0(SB), Y1, Y1
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     numbers<>+0(SB), Y0, Y0
 	SHLQ         $0x02, R8
-	VBROADCASTSS scale+48(FP), Y2
-	VBROADCASTSS c_c2ad3333<>+0(SB), Y3
+	VBROADCASTSS scale+48(FP), Y1
+	VBROADCASTSS c_42b00000<>+0(SB), Y2
 
-rows:
-	VMOVUPS   (AX)(R8*1), Y4
-	VBLENDVPS Y1, Y4, Y0, Y4
-	XORQ      DI, DI
-	CMPQ      R8, $0x00
-	JE        max_done
+rows2:
+	CMPQ         SI, $0x02
+	JL           rows1
+	LEAQ         (AX)(BX*1), DI
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	VBROADCASTSS c_ff800000<>+0(SB), Y6
+	VMOVUPS      (AX)(R8*1), Y3
+	VMOVUPS      (DI)(R8*1), Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y0, Y5, Y6, Y5
+	XORQ         R9, R9
+	CMPQ         R8, $0x00
+	JE           end1
 
-max:
-	VMAXPS (AX)(DI*1), Y4, Y4
-	ADDQ   $0x20, DI
-	CMPQ   DI, R8
-	JL     max
+vectors1:
+	VMAXPS (AX)(R9*1), Y3, Y3
+	VMAXPS (DI)(R9*1), Y5, Y5
+	ADDQ   $0x20, R9
+	CMPQ   R9, R8
+	JL     vectors1
 
-max_done:
-	VEXTRACTF128 $0x01, Y4, X5
-	VMAXPS       X5, X4, X4
-	VPERMILPS    $0x4e, X4, X5
-	VMAXPS       X5, X4, X4
-	VPERMILPS    $0xb1, X4, X5
-	VMAXPS       X5, X4, X4
-	VMULSS       X2, X4, X4
-	VMOVSS       X4, (DX)
-	VBROADCASTSS X4, Y4
-	VMOVUPS      (AX)(R8*1), Y5
-	VBLENDVPS    Y1, Y5, Y0, Y5
-	VFMSUB213PS  Y4, Y2, Y5
-	VCMPPS       $0x01, Y3, Y5, Y6
-	VBROADCASTSS c_42b00000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y7
+end1:
+	VEXTRACTF128 $0x01, Y3, X4
+	VEXTRACTF128 $0x01, Y5, X6
+	VMAXPS       X4, X3, X3
+	VMAXPS       X6, X5, X5
+	VPERMILPS    $0x4e, X3, X4
+	VPERMILPS    $0x4e, X5, X6
+	VMAXPS       X4, X3, X3
+	VMAXPS       X6, X5, X5
+	VPERMILPS    $0xb1, X3, X4
+	VPERMILPS    $0xb1, X5, X6
+	VMAXPS       X4, X3, X3
+	VMAXPS       X6, X5, X5
+	VMULSS       X1, X3, X3
+	VMULSS       X1, X5, X5
+	VMOVSS       X3, (CX)
+	VMOVSS       X5, 4(CX)
+	VBROADCASTSS X3, Y3
+	VBROADCASTSS X5, Y5
+	VBROADCASTSS c_ff800000<>+0(SB), Y6
+	VBROADCASTSS c_ff800000<>+0(SB), Y8
+	VMOVUPS      (AX)(R8*1), Y4
+	VMOVUPS      (DI)(R8*1), Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VBLENDVPS    Y0, Y7, Y8, Y7
+	VFMSUB213PS  Y3, Y1, Y4
+	VFMSUB213PS  Y5, Y1, Y7
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y4, Y6
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y7, Y10
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y7, Y2, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y8
+	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y11
+	VROUNDPS     $0x08, Y8, Y8
+	VROUNDPS     $0x08, Y11, Y11
+	VFNMADD231PS c_3f317218<>+0(SB), Y8, Y4
+	VFNMADD231PS c_3f317218<>+0(SB), Y11, Y7
+	VFNMADD231PS c_b102e308<>+0(SB), Y8, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y11, Y7
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y12
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y12
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y12
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y12
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y12
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y12
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y12
+	VCVTPS2DQ    Y8, Y8
+	VCVTPS2DQ    Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y8, Y9, Y9
+	VPADDD       Y11, Y12, Y12
+	VANDNPS      Y9, Y6, Y9
+	VANDNPS      Y12, Y10, Y12
+	VMOVUPS      Y9, (AX)(R8*1)
+	VMOVUPS      Y12, (DI)(R8*1)
+	XORQ         R9, R9
+	CMPQ         R8, $0x00
+	JE           end2
+
+vectors2:
+	VMOVUPS      (AX)(R9*1), Y4
+	VMOVUPS      (DI)(R9*1), Y10
+	VFMSUB213PS  Y3, Y1, Y4
+	VFMSUB213PS  Y5, Y1, Y10
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y4, Y6
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y10, Y11
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y10, Y2, Y10
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y10, Y13
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y5
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y5
+	VROUNDPS     $0x08, Y13, Y13
+	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y4
+	VFNMADD231PS c_3f317218<>+0(SB), Y13, Y10
+	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y13, Y10
 	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y8
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y14
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3c091d36<>+0(SB), Y10, Y14
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y10, Y14
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y10, Y14
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3efffffe<>+0(SB), Y10, Y14
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y10, Y14
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y10, Y14
 	VCVTPS2DQ    Y7, Y7
+	VCVTPS2DQ    Y13, Y13
 	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y13, Y13
 	VPADDD       Y7, Y8, Y8
+	VPADDD       Y13, Y14, Y14
 	VANDNPS      Y8, Y6, Y8
-	VMOVUPS      Y8, (AX)(R8*1)
+	VANDNPS      Y14, Y11, Y14
+	VMOVUPS      Y8, (AX)(R9*1)
+	VMOVUPS      Y14, (DI)(R9*1)
+	VADDPS       Y8, Y9, Y9
+	VADDPS       Y14, Y12, Y12
+	ADDQ         $0x20, R9
+	CMPQ         R9, R8
+	JL           vectors2
+
+end2:
+	VEXTRACTF128 $0x01, Y9, X3
+	VEXTRACTF128 $0x01, Y12, X4
+	VADDPS       X3, X9, X9
+	VADDPS       X4, X12, X12
+	VPERMILPS    $0x4e, X9, X3
+	VPERMILPS    $0x4e, X12, X4
+	VADDPS       X3, X9, X9
+	VADDPS       X4, X12, X12
+	VPERMILPS    $0xb1, X9, X3
+	VPERMILPS    $0xb1, X12, X4
+	VADDPS       X3, X9, X9
+	VADDPS       X4, X12, X12
+	VMOVSS       X9, (DX)
+	VMOVSS       X12, 4(DX)
+	VMOVSS       c_3f800000<>+0(SB), X3
+	VMOVSS       c_3f800000<>+0(SB), X4
+	VDIVSS       X9, X3, X3
+	VDIVSS       X12, X4, X4
+	VBROADCASTSS X3, Y3
+	VBROADCASTSS X4, Y4
+	XORQ         R9, R9
+
+vectors3:
+	VMULPS  (AX)(R9*1), Y3, Y5
+	VMULPS  (DI)(R9*1), Y4, Y6
+	VMOVUPS Y5, (AX)(R9*1)
+	VMOVUPS Y6, (DI)(R9*1)
+	ADDQ    $0x20, R9
+	CMPQ    R9, R8
+	JLE     vectors3
+	LEAQ    (DI)(BX*1), AX
+	ADDQ    $0x08, CX
+	ADDQ    $0x08, DX
+	SUBQ    $0x02, SI
+	JMP     rows2
+
+rows1:
+	CMPQ         SI, $0x01
+	JL           done
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	VMOVUPS      (AX)(R8*1), Y3
+	VBLENDVPS    Y0, Y3, Y4, Y3
 	XORQ         DI, DI
 	CMPQ         R8, $0x00
-	JE           exp_done
+	JE           end4
 
-exp:
-	VMOVUPS      (AX)(DI*1), Y5
-	VFMSUB213PS  Y4, Y2, Y5
-	VCMPPS       $0x01, Y3, Y5, Y6
-	VBROADCASTSS c_42b00000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y5
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y5
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
-	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y9
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y9
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y9
-	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y9
-	VCVTPS2DQ    Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y7, Y9, Y9
-	VANDNPS      Y9, Y6, Y9
-	VMOVUPS      Y9, (AX)(DI*1)
-	VADDPS       Y9, Y8, Y8
+vectors4:
+	VMAXPS (AX)(DI*1), Y3, Y3
+	ADDQ   $0x20, DI
+	CMPQ   DI, R8
+	JL     vectors4
+
+end4:
+	VEXTRACTF128 $0x01, Y3, X4
+	VMAXPS       X4, X3, X3
+	VPERMILPS    $0x4e, X3, X4
+	VMAXPS       X4, X3, X3
+	VPERMILPS    $0xb1, X3, X4
+	VMAXPS       X4, X3, X3
+	VMULSS       X1, X3, X3
+	VMOVSS       X3, (CX)
+	VBROADCASTSS X3, Y3
+	VBROADCASTSS c_ff800000<>+0(SB), Y5
+	VMOVUPS      (AX)(R8*1), Y4
+	VBLENDVPS    Y0, Y4, Y5, Y4
+	VFMSUB213PS  Y3, Y1, Y4
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y4, Y5
+	VMINPS       Y4, Y2, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y6, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y7
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VANDNPS      Y7, Y5, Y7
+	VMOVUPS      Y7, (AX)(R8*1)
+	XORQ         DI, DI
+	CMPQ         R8, $0x00
+	JE           end5
+
+vectors5:
+	VMOVUPS      (AX)(DI*1), Y4
+	VFMSUB213PS  Y3, Y1, Y4
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y4, Y5
+	VMINPS       Y4, Y2, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y6, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y8
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y8, Y8
+	VANDNPS      Y8, Y5, Y8
+	VMOVUPS      Y8, (AX)(DI*1)
+	VADDPS       Y8, Y7, Y7
 	ADDQ         $0x20, DI
 	CMPQ         DI, R8
-	JL           exp
+	JL           vectors5
 
-exp_done:
-	VEXTRACTF128 $0x01, Y8, X4
-	VADDPS       X4, X8, X8
-	VPERMILPS    $0x4e, X8, X4
-	VADDPS       X4, X8, X8
-	VPERMILPS    $0xb1, X8, X4
-	VADDPS       X4, X8, X8
-	VMOVSS       X8, (BX)
-	VMOVSS       c_3f800000<>+0(SB), X4
-	VDIVSS       X8, X4, X4
-	VBROADCASTSS X4, Y4
+end5:
+	VEXTRACTF128 $0x01, Y7, X3
+	VADDPS       X3, X7, X7
+	VPERMILPS    $0x4e, X7, X3
+	VADDPS       X3, X7, X7
+	VPERMILPS    $0xb1, X7, X3
+	VADDPS       X3, X7, X7
+	VMOVSS       X7, (DX)
+	VMOVSS       c_3f800000<>+0(SB), X3
+	VDIVSS       X7, X3, X3
+	VBROADCASTSS X3, Y3
 	XORQ         DI, DI
 
-scale:
-	VMULPS  (AX)(DI*1), Y4, Y5
-	VMOVUPS Y5, (AX)(DI*1)
+vectors6:
+	VMULPS  (AX)(DI*1), Y3, Y4
+	VMOVUPS Y4, (AX)(DI*1)
 	ADDQ    $0x20, DI
 	CMPQ    DI, R8
-	JLE     scale
-	ADDQ    CX, AX
+	JLE     vectors6
+	LEAQ    (AX)(BX*1), AX
+	ADDQ    $0x04, CX
 	ADDQ    $0x04, DX
-	ADDQ    $0x04, BX
-	DECQ    SI
-	JNE     rows
+	SUBQ    $0x01, SI
+	JMP     rows1
+
+done:
 	VZEROUPPER
 	RET
-
-DATA c_ff800000<>+0(SB)/4, $0xff800000
-DATA c_ff800000<>+4(SB)/4, $0xff800000
-DATA c_ff800000<>+8(SB)/4, $0xff800000
-DATA c_ff800000<>+12(SB)/4, $0xff800000
-DATA c_ff800000<>+16(SB)/4, $0xff800000
-DATA c_ff800000<>+20(SB)/4, $0xff800000
-DATA c_ff800000<>+24(SB)/4, $0xff800000
-DATA c_ff800000<>+28(SB)/4, $0xff800000
-GLOBL c_ff800000<>(SB), RODATA|NOPTR, $32
 
 DATA numbers<>+0(SB)/4, $0x00000000
 DATA numbers<>+4(SB)/4, $0x00000001
@@ -851,16 +1016,6 @@ DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
 
-DATA c_c2ad3333<>+0(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+4(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+8(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+12(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+16(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+20(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+24(SB)/4, $0xc2ad3333
-DATA c_c2ad3333<>+28(SB)/4, $0xc2ad3333
-GLOBL c_c2ad3333<>(SB), RODATA|NOPTR, $32
-
 DATA c_42b00000<>+0(SB)/4, $0x42b00000
 DATA c_42b00000<>+4(SB)/4, $0x42b00000
 DATA c_42b00000<>+8(SB)/4, $0x42b00000
@@ -870,6 +1025,26 @@ DATA c_42b00000<>+20(SB)/4, $0x42b00000
 DATA c_42b00000<>+24(SB)/4, $0x42b00000
 DATA c_42b00000<>+28(SB)/4, $0x42b00000
 GLOBL c_42b00000<>(SB), RODATA|NOPTR, $32
+
+DATA c_ff800000<>+0(SB)/4, $0xff800000
+DATA c_ff800000<>+4(SB)/4, $0xff800000
+DATA c_ff800000<>+8(SB)/4, $0xff800000
+DATA c_ff800000<>+12(SB)/4, $0xff800000
+DATA c_ff800000<>+16(SB)/4, $0xff800000
+DATA c_ff800000<>+20(SB)/4, $0xff800000
+DATA c_ff800000<>+24(SB)/4, $0xff800000
+DATA c_ff800000<>+28(SB)/4, $0xff800000
+GLOBL c_ff800000<>(SB), RODATA|NOPTR, $32
+
+DATA c_c2ad3333<>+0(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+4(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+8(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+12(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+16(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+20(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+24(SB)/4, $0xc2ad3333
+DATA c_c2ad3333<>+28(SB)/4, $0xc2ad3333
+GLOBL c_c2ad3333<>(SB), RODATA|NOPTR, $32
 
 DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA c_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -1148,27 +1323,100 @@ GLOBL c_3f318000<>(SB), RODATA|NOPTR, $32
 TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	MOVQ         p+0(FP), AX
 	MOVQ         ds+8(FP), CX
-	MOVQ         ld+16(FP), DX
-	MOVQ         lse+24(FP), BX
-	MOVQ         delta+32(FP), SI
+	MOVQ         lse+24(FP), DX
+	MOVQ         delta+32(FP), BX
+	MOVQ         ld+16(FP), SI
 	MOVQ         m+40(FP), DI
 	MOVQ         n+48(FP), R8
-	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+56(FP), Y0
-	VBROADCASTSS c_c2ad3333<>+0(SB), Y1
+	VBROADCASTSS c_42b00000<>+0(SB), Y1
 
-rows:
-	VBROADCASTSS (BX), Y2
-	VBROADCASTSS (SI), Y3
+rows2:
+	CMPQ         DI, $0x02
+	JL           rows1
+	LEAQ         (AX)(SI*1), R9
+	LEAQ         (CX)(SI*1), R10
+	VBROADCASTSS (DX), Y2
+	VBROADCASTSS (BX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBROADCASTSS 4(BX), Y5
+	XORQ         R11, R11
+
+vectors2:
+	VMOVUPS      (AX)(R11*1), Y6
+	VMOVUPS      (R9)(R11*1), Y10
+	VFMSUB213PS  Y2, Y0, Y6
+	VFMSUB213PS  Y4, Y0, Y10
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y6, Y7
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y10, Y11
+	VMINPS       Y6, Y1, Y6
+	VMINPS       Y10, Y1, Y10
+	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y8
+	VMULPS       c_3fb8aa3b<>+0(SB), Y10, Y12
+	VROUNDPS     $0x08, Y8, Y8
+	VROUNDPS     $0x08, Y12, Y12
+	VFNMADD231PS c_3f317218<>+0(SB), Y8, Y6
+	VFNMADD231PS c_3f317218<>+0(SB), Y12, Y10
+	VFNMADD231PS c_b102e308<>+0(SB), Y8, Y6
+	VFNMADD231PS c_b102e308<>+0(SB), Y12, Y10
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y13
+	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3c091d36<>+0(SB), Y10, Y13
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y10, Y13
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y10, Y13
+	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3efffffe<>+0(SB), Y10, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y10, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y10, Y13
+	VCVTPS2DQ    Y8, Y8
+	VCVTPS2DQ    Y12, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y8, Y9, Y9
+	VPADDD       Y12, Y13, Y13
+	VANDNPS      Y9, Y7, Y9
+	VANDNPS      Y13, Y11, Y13
+	VMOVUPS      Y9, (AX)(R11*1)
+	VMOVUPS      Y13, (R9)(R11*1)
+	VMOVUPS      (CX)(R11*1), Y6
+	VMOVUPS      (R10)(R11*1), Y7
+	VSUBPS       Y3, Y6, Y6
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y9, Y6, Y6
+	VMULPS       Y13, Y7, Y7
+	VMULPS       Y0, Y6, Y6
+	VMULPS       Y0, Y7, Y7
+	VMOVUPS      Y6, (CX)(R11*1)
+	VMOVUPS      Y7, (R10)(R11*1)
+	ADDQ         $0x20, R11
+	CMPQ         R11, R8
+	JL           vectors2
+	LEAQ         (R9)(SI*1), AX
+	LEAQ         (R10)(SI*1), CX
+	ADDQ         $0x08, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
+	JMP          rows2
+
+rows1:
+	CMPQ         DI, $0x01
+	JL           done
+	VBROADCASTSS (DX), Y2
+	VBROADCASTSS (BX), Y3
 	XORQ         R9, R9
 
-vectors:
+vectors1:
 	VMOVUPS      (AX)(R9*1), Y4
 	VFMSUB213PS  Y2, Y0, Y4
-	VCMPPS       $0x01, Y1, Y4, Y5
-	VBROADCASTSS c_42b00000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
+	VCMPPS       $0x01, c_c2ad3333<>+0(SB), Y4, Y5
+	VMINPS       Y4, Y1, Y4
 	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y6
 	VROUNDPS     $0x08, Y6, Y6
 	VFNMADD231PS c_3f317218<>+0(SB), Y6, Y4
@@ -1192,12 +1440,14 @@ vectors:
 	VMOVUPS      Y4, (CX)(R9*1)
 	ADDQ         $0x20, R9
 	CMPQ         R9, R8
-	JL           vectors
-	ADDQ         DX, AX
-	ADDQ         DX, CX
+	JL           vectors1
+	LEAQ         (AX)(SI*1), AX
+	LEAQ         (CX)(SI*1), CX
+	ADDQ         $0x04, DX
 	ADDQ         $0x04, BX
-	ADDQ         $0x04, SI
-	DECQ         DI
-	JNE          rows
+	SUBQ         $0x01, DI
+	JMP          rows1
+
+done:
 	VZEROUPPER
 	RET

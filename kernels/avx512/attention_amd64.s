@@ -3139,16 +3139,15 @@ done:
 	RET
 
 // func AttentionSoftmax(p *float32, ld int, top *float32, sum *float32, m int, n int, scale float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	MOVQ         p+0(FP), AX
-	MOVQ         ld+8(FP), CX
-	MOVQ         top+16(FP), DX
-	MOVQ         sum+24(FP), BX
+	MOVQ         top+16(FP), CX
+	MOVQ         sum+24(FP), DX
+	MOVQ         ld+8(FP), BX
 	MOVQ         m+32(FP), SI
 	MOVQ         n+40(FP), DI
-	SHLQ         $0x02, CX
-	VBROADCASTSS c_ff800000<>+0(SB), Z0
+	SHLQ         $0x02, BX
 	LEAQ         -1(DI), R8
 	ANDQ         $-16, R8
 	SUBQ         R8, DI
@@ -3156,111 +3155,401 @@ TEXT ·AttentionSoftmax(SB), NOSPLIT, $0-52
 	BZHIQ        DI, R9, R9
 	KMOVW        R9, K1
 	SHLQ         $0x02, R8
-	VBROADCASTSS scale+48(FP), Z1
-	VBROADCASTSS c_c2ad3333<>+0(SB), Z2
+	VBROADCASTSS scale+48(FP), Z0
+	VBROADCASTSS c_c2ad3333<>+0(SB), Z1
 
-rows:
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX)(R8*1), K1, Z3
-	XORQ    DI, DI
-	CMPQ    R8, $0x00
-	JE      max_done
+rows4:
+	CMPQ         SI, $0x04
+	JL           rows1
+	LEAQ         (AX)(BX*1), DI
+	LEAQ         (DI)(BX*1), R9
+	LEAQ         (R9)(BX*1), R10
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	VBROADCASTSS c_ff800000<>+0(SB), Z4
+	VBROADCASTSS c_ff800000<>+0(SB), Z5
+	VMOVUPS      (AX)(R8*1), K1, Z2
+	VMOVUPS      (DI)(R8*1), K1, Z3
+	VMOVUPS      (R9)(R8*1), K1, Z4
+	VMOVUPS      (R10)(R8*1), K1, Z5
+	XORQ         R11, R11
+	CMPQ         R8, $0x00
+	JE           end1
 
-max:
-	VMAXPS (AX)(DI*1), Z3, Z3
+vectors1:
+	VMAXPS (AX)(R11*1), Z2, Z2
+	VMAXPS (DI)(R11*1), Z3, Z3
+	VMAXPS (R9)(R11*1), Z4, Z4
+	VMAXPS (R10)(R11*1), Z5, Z5
+	ADDQ   $0x40, R11
+	CMPQ   R11, R8
+	JL     vectors1
+
+end1:
+	VEXTRACTF64X4     $0x01, Z2, Y6
+	VEXTRACTF64X4     $0x01, Z3, Y7
+	VEXTRACTF64X4     $0x01, Z4, Y8
+	VEXTRACTF64X4     $0x01, Z5, Y9
+	VMAXPS            Y6, Y2, Y2
+	VMAXPS            Y7, Y3, Y3
+	VMAXPS            Y8, Y4, Y4
+	VMAXPS            Y9, Y5, Y5
+	VEXTRACTF32X4     $0x01, Y2, X6
+	VEXTRACTF32X4     $0x01, Y3, X7
+	VEXTRACTF32X4     $0x01, Y4, X8
+	VEXTRACTF32X4     $0x01, Y5, X9
+	VMAXPS            X6, X2, X2
+	VMAXPS            X7, X3, X3
+	VMAXPS            X8, X4, X4
+	VMAXPS            X9, X5, X5
+	VPERMILPS         $0x4e, X2, X6
+	VPERMILPS         $0x4e, X3, X7
+	VPERMILPS         $0x4e, X4, X8
+	VPERMILPS         $0x4e, X5, X9
+	VMAXPS            X6, X2, X2
+	VMAXPS            X7, X3, X3
+	VMAXPS            X8, X4, X4
+	VMAXPS            X9, X5, X5
+	VPERMILPS         $0xb1, X2, X6
+	VPERMILPS         $0xb1, X3, X7
+	VPERMILPS         $0xb1, X4, X8
+	VPERMILPS         $0xb1, X5, X9
+	VMAXPS            X6, X2, X2
+	VMAXPS            X7, X3, X3
+	VMAXPS            X8, X4, X4
+	VMAXPS            X9, X5, X5
+	VMULSS            X0, X2, X2
+	VMULSS            X0, X3, X3
+	VMULSS            X0, X4, X4
+	VMULSS            X0, X5, X5
+	VMOVSS            X2, (CX)
+	VMOVSS            X3, 4(CX)
+	VMOVSS            X4, 8(CX)
+	VMOVSS            X5, 12(CX)
+	VBROADCASTSS      X2, Z2
+	VBROADCASTSS      X3, Z3
+	VBROADCASTSS      X4, Z4
+	VBROADCASTSS      X5, Z5
+	VBROADCASTSS      c_ff800000<>+0(SB), Z6
+	VBROADCASTSS      c_ff800000<>+0(SB), Z9
+	VBROADCASTSS      c_ff800000<>+0(SB), Z12
+	VBROADCASTSS      c_ff800000<>+0(SB), Z15
+	VMOVUPS           (AX)(R8*1), K1, Z6
+	VMOVUPS           (DI)(R8*1), K1, Z9
+	VMOVUPS           (R9)(R8*1), K1, Z12
+	VMOVUPS           (R10)(R8*1), K1, Z15
+	VFMSUB213PS       Z2, Z0, Z6
+	VFMSUB213PS       Z3, Z0, Z9
+	VFMSUB213PS       Z4, Z0, Z12
+	VFMSUB213PS       Z5, Z0, Z15
+	VCMPPS            $0x05, Z1, Z6, K2
+	VCMPPS            $0x05, Z1, Z9, K3
+	VCMPPS            $0x05, Z1, Z12, K4
+	VCMPPS            $0x05, Z1, Z15, K5
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z6, Z7
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z9, Z10
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z12, Z13
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z15, Z16
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VRNDSCALEPS       $0x08, Z10, Z10
+	VRNDSCALEPS       $0x08, Z13, Z13
+	VRNDSCALEPS       $0x08, Z16, Z16
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z10, Z9
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z13, Z12
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z16, Z15
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z10, Z9
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z13, Z12
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z16, Z15
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z8
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z11
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z14
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z17
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z15, Z17
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z15, Z17
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z15, Z17
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z15, Z17
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z15, Z17
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z15, Z17
+	VSCALEFPS.Z       Z7, Z8, K2, Z8
+	VSCALEFPS.Z       Z10, Z11, K3, Z11
+	VSCALEFPS.Z       Z13, Z14, K4, Z14
+	VSCALEFPS.Z       Z16, Z17, K5, Z17
+	VMOVUPS           Z8, (AX)(R8*1)
+	VMOVUPS           Z11, (DI)(R8*1)
+	VMOVUPS           Z14, (R9)(R8*1)
+	VMOVUPS           Z17, (R10)(R8*1)
+	XORQ              R11, R11
+	CMPQ              R8, $0x00
+	JE                end2
+
+vectors2:
+	VMOVUPS           (AX)(R11*1), Z6
+	VMOVUPS           (DI)(R11*1), Z10
+	VMOVUPS           (R9)(R11*1), Z15
+	VMOVUPS           (R10)(R11*1), Z19
+	VFMSUB213PS       Z2, Z0, Z6
+	VFMSUB213PS       Z3, Z0, Z10
+	VFMSUB213PS       Z4, Z0, Z15
+	VFMSUB213PS       Z5, Z0, Z19
+	VCMPPS            $0x05, Z1, Z6, K2
+	VCMPPS            $0x05, Z1, Z10, K3
+	VCMPPS            $0x05, Z1, Z15, K4
+	VCMPPS            $0x05, Z1, Z19, K5
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z6, Z7
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z10, Z12
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z15, Z16
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z19, Z20
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VRNDSCALEPS       $0x08, Z12, Z12
+	VRNDSCALEPS       $0x08, Z16, Z16
+	VRNDSCALEPS       $0x08, Z20, Z20
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z12, Z10
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z16, Z15
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z20, Z19
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z12, Z10
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z16, Z15
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z20, Z19
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z9
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z13
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z18
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z21
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z6, Z9
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z13
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z15, Z18
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z19, Z21
+	VSCALEFPS.Z       Z7, Z9, K2, Z9
+	VSCALEFPS.Z       Z12, Z13, K3, Z13
+	VSCALEFPS.Z       Z16, Z18, K4, Z18
+	VSCALEFPS.Z       Z20, Z21, K5, Z21
+	VMOVUPS           Z9, (AX)(R11*1)
+	VMOVUPS           Z13, (DI)(R11*1)
+	VMOVUPS           Z18, (R9)(R11*1)
+	VMOVUPS           Z21, (R10)(R11*1)
+	VADDPS            Z9, Z8, Z8
+	VADDPS            Z13, Z11, Z11
+	VADDPS            Z18, Z14, Z14
+	VADDPS            Z21, Z17, Z17
+	ADDQ              $0x40, R11
+	CMPQ              R11, R8
+	JL                vectors2
+
+end2:
+	VEXTRACTF64X4 $0x01, Z8, Y2
+	VEXTRACTF64X4 $0x01, Z11, Y3
+	VEXTRACTF64X4 $0x01, Z14, Y4
+	VEXTRACTF64X4 $0x01, Z17, Y5
+	VADDPS        Y2, Y8, Y8
+	VADDPS        Y3, Y11, Y11
+	VADDPS        Y4, Y14, Y14
+	VADDPS        Y5, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y8, X2
+	VEXTRACTF32X4 $0x01, Y11, X3
+	VEXTRACTF32X4 $0x01, Y14, X4
+	VEXTRACTF32X4 $0x01, Y17, X5
+	VADDPS        X2, X8, X8
+	VADDPS        X3, X11, X11
+	VADDPS        X4, X14, X14
+	VADDPS        X5, X17, X17
+	VPERMILPS     $0x4e, X8, X2
+	VPERMILPS     $0x4e, X11, X3
+	VPERMILPS     $0x4e, X14, X4
+	VPERMILPS     $0x4e, X17, X5
+	VADDPS        X2, X8, X8
+	VADDPS        X3, X11, X11
+	VADDPS        X4, X14, X14
+	VADDPS        X5, X17, X17
+	VPERMILPS     $0xb1, X8, X2
+	VPERMILPS     $0xb1, X11, X3
+	VPERMILPS     $0xb1, X14, X4
+	VPERMILPS     $0xb1, X17, X5
+	VADDPS        X2, X8, X8
+	VADDPS        X3, X11, X11
+	VADDPS        X4, X14, X14
+	VADDPS        X5, X17, X17
+	VMOVSS        X8, (DX)
+	VMOVSS        X11, 4(DX)
+	VMOVSS        X14, 8(DX)
+	VMOVSS        X17, 12(DX)
+	VMOVSS        c_3f800000<>+0(SB), X2
+	VMOVSS        c_3f800000<>+0(SB), X3
+	VMOVSS        c_3f800000<>+0(SB), X4
+	VMOVSS        c_3f800000<>+0(SB), X5
+	VDIVSS        X8, X2, X2
+	VDIVSS        X11, X3, X3
+	VDIVSS        X14, X4, X4
+	VDIVSS        X17, X5, X5
+	VBROADCASTSS  X2, Z2
+	VBROADCASTSS  X3, Z3
+	VBROADCASTSS  X4, Z4
+	VBROADCASTSS  X5, Z5
+	XORQ          R11, R11
+
+vectors3:
+	VMULPS  (AX)(R11*1), Z2, Z6
+	VMULPS  (DI)(R11*1), Z3, Z7
+	VMULPS  (R9)(R11*1), Z4, Z8
+	VMULPS  (R10)(R11*1), Z5, Z9
+	VMOVUPS Z6, (AX)(R11*1)
+	VMOVUPS Z7, (DI)(R11*1)
+	VMOVUPS Z8, (R9)(R11*1)
+	VMOVUPS Z9, (R10)(R11*1)
+	ADDQ    $0x40, R11
+	CMPQ    R11, R8
+	JLE     vectors3
+	LEAQ    (R10)(BX*1), AX
+	ADDQ    $0x10, CX
+	ADDQ    $0x10, DX
+	SUBQ    $0x04, SI
+	JMP     rows4
+
+rows1:
+	CMPQ         SI, $0x01
+	JL           done
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	VMOVUPS      (AX)(R8*1), K1, Z2
+	XORQ         DI, DI
+	CMPQ         R8, $0x00
+	JE           end4
+
+vectors4:
+	VMAXPS (AX)(DI*1), Z2, Z2
 	ADDQ   $0x40, DI
 	CMPQ   DI, R8
-	JL     max
+	JL     vectors4
 
-max_done:
-	VEXTRACTF64X4     $0x01, Z3, Y4
-	VMAXPS            Y4, Y3, Y3
-	VEXTRACTF128      $0x01, Y3, X4
-	VMAXPS            X4, X3, X3
-	VPERMILPS         $0x4e, X3, X4
-	VMAXPS            X4, X3, X3
-	VPERMILPS         $0xb1, X3, X4
-	VMAXPS            X4, X3, X3
-	VMULSS            X1, X3, X3
-	VMOVSS            X3, (DX)
-	VBROADCASTSS      X3, Z3
-	VMOVAPS           Z0, Z4
-	VMOVUPS           (AX)(R8*1), K1, Z4
-	VFMSUB213PS       Z3, Z1, Z4
-	VCMPPS            $0x05, Z2, Z4, K2
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
-	VRNDSCALEPS       $0x08, Z5, Z5
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z6
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z6
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z6
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z6
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z6
-	VSCALEFPS.Z       Z5, Z6, K2, Z6
-	VMOVUPS           Z6, (AX)(R8*1)
+end4:
+	VEXTRACTF64X4     $0x01, Z2, Y3
+	VMAXPS            Y3, Y2, Y2
+	VEXTRACTF32X4     $0x01, Y2, X3
+	VMAXPS            X3, X2, X2
+	VPERMILPS         $0x4e, X2, X3
+	VMAXPS            X3, X2, X2
+	VPERMILPS         $0xb1, X2, X3
+	VMAXPS            X3, X2, X2
+	VMULSS            X0, X2, X2
+	VMOVSS            X2, (CX)
+	VBROADCASTSS      X2, Z2
+	VBROADCASTSS      c_ff800000<>+0(SB), Z3
+	VMOVUPS           (AX)(R8*1), K1, Z3
+	VFMSUB213PS       Z2, Z0, Z3
+	VCMPPS            $0x05, Z1, Z3, K2
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z4, Z3
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z5
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z5
+	VSCALEFPS.Z       Z4, Z5, K2, Z5
+	VMOVUPS           Z5, (AX)(R8*1)
 	XORQ              DI, DI
 	CMPQ              R8, $0x00
-	JE                exp_done
+	JE                end5
 
-exp:
-	VMOVUPS           (AX)(DI*1), Z4
-	VFMSUB213PS       Z3, Z1, Z4
-	VCMPPS            $0x05, Z2, Z4, K2
-	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z4, Z5
-	VRNDSCALEPS       $0x08, Z5, Z5
-	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z5, Z4
-	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z5, Z4
-	VBROADCASTSS      c_3ab511a7<>+0(SB), Z7
-	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z4, Z7
-	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z4, Z7
-	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z4, Z7
-	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z4, Z7
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z7
-	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z4, Z7
-	VSCALEFPS.Z       Z5, Z7, K2, Z7
-	VMOVUPS           Z7, (AX)(DI*1)
-	VADDPS            Z7, Z6, Z6
+vectors5:
+	VMOVUPS           (AX)(DI*1), Z3
+	VFMSUB213PS       Z2, Z0, Z3
+	VCMPPS            $0x05, Z1, Z3, K2
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z3, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z4, Z3
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z6
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z3, Z6
+	VSCALEFPS.Z       Z4, Z6, K2, Z6
+	VMOVUPS           Z6, (AX)(DI*1)
+	VADDPS            Z6, Z5, Z5
 	ADDQ              $0x40, DI
 	CMPQ              DI, R8
-	JL                exp
+	JL                vectors5
 
-exp_done:
-	VEXTRACTF64X4 $0x01, Z6, Y3
-	VADDPS        Y3, Y6, Y6
-	VEXTRACTF128  $0x01, Y6, X3
-	VADDPS        X3, X6, X6
-	VPERMILPS     $0x4e, X6, X3
-	VADDPS        X3, X6, X6
-	VPERMILPS     $0xb1, X6, X3
-	VADDPS        X3, X6, X6
-	VMOVSS        X6, (BX)
-	VMOVSS        c_3f800000<>+0(SB), X3
-	VDIVSS        X6, X3, X3
-	VBROADCASTSS  X3, Z3
+end5:
+	VEXTRACTF64X4 $0x01, Z5, Y2
+	VADDPS        Y2, Y5, Y5
+	VEXTRACTF32X4 $0x01, Y5, X2
+	VADDPS        X2, X5, X5
+	VPERMILPS     $0x4e, X5, X2
+	VADDPS        X2, X5, X5
+	VPERMILPS     $0xb1, X5, X2
+	VADDPS        X2, X5, X5
+	VMOVSS        X5, (DX)
+	VMOVSS        c_3f800000<>+0(SB), X2
+	VDIVSS        X5, X2, X2
+	VBROADCASTSS  X2, Z2
 	XORQ          DI, DI
 
-scale:
-	VMULPS  (AX)(DI*1), Z3, Z4
-	VMOVUPS Z4, (AX)(DI*1)
+vectors6:
+	VMULPS  (AX)(DI*1), Z2, Z3
+	VMOVUPS Z3, (AX)(DI*1)
 	ADDQ    $0x40, DI
 	CMPQ    DI, R8
-	JLE     scale
-	ADDQ    CX, AX
+	JLE     vectors6
+	LEAQ    (AX)(BX*1), AX
+	ADDQ    $0x04, CX
 	ADDQ    $0x04, DX
-	ADDQ    $0x04, BX
-	DECQ    SI
-	JNE     rows
+	SUBQ    $0x01, SI
+	JMP     rows1
+
+done:
 	VZEROUPPER
 	RET
 
-DATA c_ff800000<>+0(SB)/4, $0xff800000
-GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
-
 DATA c_c2ad3333<>+0(SB)/4, $0xc2ad3333
 GLOBL c_c2ad3333<>(SB), RODATA|NOPTR, $4
+
+DATA c_ff800000<>+0(SB)/4, $0xff800000
+GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
 
 DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $4
@@ -3378,22 +3667,138 @@ GLOBL c_3f318000<>(SB), RODATA|NOPTR, $4
 TEXT ·AttentionGrad(SB), NOSPLIT, $0-60
 	MOVQ         p+0(FP), AX
 	MOVQ         ds+8(FP), CX
-	MOVQ         ld+16(FP), DX
-	MOVQ         lse+24(FP), BX
-	MOVQ         delta+32(FP), SI
+	MOVQ         lse+24(FP), DX
+	MOVQ         delta+32(FP), BX
+	MOVQ         ld+16(FP), SI
 	MOVQ         m+40(FP), DI
 	MOVQ         n+48(FP), R8
-	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
 	SHLQ         $0x02, R8
 	VBROADCASTSS scale+56(FP), Z0
 	VBROADCASTSS c_c2ad3333<>+0(SB), Z1
 
-rows:
-	VBROADCASTSS (BX), Z2
-	VBROADCASTSS (SI), Z3
+rows4:
+	CMPQ         DI, $0x04
+	JL           rows1
+	LEAQ         (AX)(SI*1), R9
+	LEAQ         (R9)(SI*1), R10
+	LEAQ         (R10)(SI*1), R11
+	LEAQ         (CX)(SI*1), R12
+	LEAQ         (R12)(SI*1), R13
+	LEAQ         (R13)(SI*1), R14
+	VBROADCASTSS (DX), Z2
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(BX), Z5
+	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(BX), Z7
+	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(BX), Z9
+	XORQ         R15, R15
+
+vectors4:
+	VMOVUPS           (AX)(R15*1), Z10
+	VMOVUPS           (R9)(R15*1), Z13
+	VMOVUPS           (R10)(R15*1), Z16
+	VMOVUPS           (R11)(R15*1), Z19
+	VFMSUB213PS       Z2, Z0, Z10
+	VFMSUB213PS       Z4, Z0, Z13
+	VFMSUB213PS       Z6, Z0, Z16
+	VFMSUB213PS       Z8, Z0, Z19
+	VCMPPS            $0x05, Z1, Z10, K1
+	VCMPPS            $0x05, Z1, Z13, K2
+	VCMPPS            $0x05, Z1, Z16, K3
+	VCMPPS            $0x05, Z1, Z19, K4
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z10, Z11
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z13, Z14
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z16, Z17
+	VMULPS.BCST       c_3fb8aa3b<>+0(SB), Z19, Z20
+	VRNDSCALEPS       $0x08, Z11, Z11
+	VRNDSCALEPS       $0x08, Z14, Z14
+	VRNDSCALEPS       $0x08, Z17, Z17
+	VRNDSCALEPS       $0x08, Z20, Z20
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z11, Z10
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z14, Z13
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z17, Z16
+	VFNMADD231PS.BCST c_3f317218<>+0(SB), Z20, Z19
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z11, Z10
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z14, Z13
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z17, Z16
+	VFNMADD231PS.BCST c_b102e308<>+0(SB), Z20, Z19
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z12
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z15
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z18
+	VBROADCASTSS      c_3ab511a7<>+0(SB), Z21
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3c091d36<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3d2aac7a<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3e2aaa48<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3efffffe<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST  c_3f800000<>+0(SB), Z19, Z21
+	VSCALEFPS.Z       Z11, Z12, K1, Z12
+	VSCALEFPS.Z       Z14, Z15, K2, Z15
+	VSCALEFPS.Z       Z17, Z18, K3, Z18
+	VSCALEFPS.Z       Z20, Z21, K4, Z21
+	VMOVUPS           Z12, (AX)(R15*1)
+	VMOVUPS           Z15, (R9)(R15*1)
+	VMOVUPS           Z18, (R10)(R15*1)
+	VMOVUPS           Z21, (R11)(R15*1)
+	VMOVUPS           (CX)(R15*1), Z10
+	VMOVUPS           (R12)(R15*1), Z11
+	VMOVUPS           (R13)(R15*1), Z13
+	VMOVUPS           (R14)(R15*1), Z14
+	VSUBPS            Z3, Z10, Z10
+	VSUBPS            Z5, Z11, Z11
+	VSUBPS            Z7, Z13, Z13
+	VSUBPS            Z9, Z14, Z14
+	VMULPS            Z12, Z10, Z10
+	VMULPS            Z15, Z11, Z11
+	VMULPS            Z18, Z13, Z13
+	VMULPS            Z21, Z14, Z14
+	VMULPS            Z0, Z10, Z10
+	VMULPS            Z0, Z11, Z11
+	VMULPS            Z0, Z13, Z13
+	VMULPS            Z0, Z14, Z14
+	VMOVUPS           Z10, (CX)(R15*1)
+	VMOVUPS           Z11, (R12)(R15*1)
+	VMOVUPS           Z13, (R13)(R15*1)
+	VMOVUPS           Z14, (R14)(R15*1)
+	ADDQ              $0x40, R15
+	CMPQ              R15, R8
+	JL                vectors4
+	LEAQ              (R11)(SI*1), AX
+	LEAQ              (R14)(SI*1), CX
+	ADDQ              $0x10, DX
+	ADDQ              $0x10, BX
+	SUBQ              $0x04, DI
+	JMP               rows4
+
+rows1:
+	CMPQ         DI, $0x01
+	JL           done
+	VBROADCASTSS (DX), Z2
+	VBROADCASTSS (BX), Z3
 	XORQ         R9, R9
 
-vectors:
+vectors1:
 	VMOVUPS           (AX)(R9*1), Z4
 	VFMSUB213PS       Z2, Z0, Z4
 	VCMPPS            $0x05, Z1, Z4, K1
@@ -3417,12 +3822,14 @@ vectors:
 	VMOVUPS           Z4, (CX)(R9*1)
 	ADDQ              $0x40, R9
 	CMPQ              R9, R8
-	JL                vectors
-	ADDQ              DX, AX
-	ADDQ              DX, CX
+	JL                vectors1
+	LEAQ              (AX)(SI*1), AX
+	LEAQ              (CX)(SI*1), CX
+	ADDQ              $0x04, DX
 	ADDQ              $0x04, BX
-	ADDQ              $0x04, SI
-	DECQ              DI
-	JNE               rows
+	SUBQ              $0x01, DI
+	JMP               rows1
+
+done:
 	VZEROUPPER
 	RET

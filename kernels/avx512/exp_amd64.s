@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func ExpShift(y *float32, x *float32, n int, scale float32, shift float32) float32
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2
 TEXT ·ExpShift(SB), NOSPLIT, $0-36
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -155,7 +155,7 @@ done1:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X0
+	VEXTRACTF32X4 $0x01, Y4, X0
 	VADDPS        X0, X4, X4
 	VPERMILPS     $0x4e, X4, X0
 	VADDPS        X0, X4, X4
@@ -199,7 +199,7 @@ DATA c_3f800000<>+0(SB)/4, $0x3f800000
 GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
 
 // func SumExp(x *float32, n int, scale float32, shift float32) float32
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2
 TEXT ·SumExp(SB), NOSPLIT, $0-28
 	MOVQ         x+0(FP), AX
 	MOVQ         n+8(FP), CX
@@ -344,7 +344,7 @@ done1:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X0
+	VEXTRACTF32X4 $0x01, Y4, X0
 	VADDPS        X0, X4, X4
 	VPERMILPS     $0x4e, X4, X0
 	VADDPS        X0, X4, X4

@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func LayerNormForward(y *float32, x *float32, weight *float32, bias *float32, mean *float32, rstd *float32, n int, rows int, inv float32, eps float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, FMA3
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, FMA3
 TEXT ·LayerNormForward(SB), NOSPLIT, $0-72
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -64,7 +64,7 @@ done1:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPS        Y4, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X4
+	VEXTRACTF32X4 $0x01, Y3, X4
 	VADDPS        X4, X3, X3
 	VPERMILPS     $0x4e, X3, X4
 	VADDPS        X4, X3, X3
@@ -127,7 +127,7 @@ done2:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPS        Y5, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X5
+	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X5, X4, X4
 	VPERMILPS     $0x4e, X4, X5
 	VADDPS        X5, X4, X4
@@ -218,7 +218,7 @@ DATA c_3f800000<>+0(SB)/4, $0x3f800000
 GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
 
 // func LayerNormBackward(dx *float32, dweight *float32, dbias *float32, dy *float32, x *float32, weight *float32, mean *float32, rstd *float32, n int, rows int, inv float32, keep uint32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2
 TEXT ·LayerNormBackward(SB), NOSPLIT, $0-88
 	MOVQ         dx+0(FP), AX
 	MOVQ         dweight+8(FP), CX
@@ -326,7 +326,7 @@ done1:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPS        Y5, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X5
+	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X5, X4, X4
 	VPERMILPS     $0x4e, X4, X5
 	VADDPS        X5, X4, X4
@@ -337,7 +337,7 @@ done1:
 	VADDPS        Z7, Z6, Z6
 	VEXTRACTF64X4 $0x01, Z6, Y5
 	VADDPS        Y5, Y6, Y6
-	VEXTRACTF128  $0x01, Y6, X5
+	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X5, X6, X6
 	VPERMILPS     $0x4e, X6, X5
 	VADDPS        X5, X6, X6

@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func SoftCrossEntropyForward(logits *float32, target *float32, n int, scale float32, logSumExp float32) float32
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2
 TEXT ·SoftCrossEntropyForward(SB), NOSPLIT, $0-36
 	MOVQ         logits+0(FP), AX
 	MOVQ         target+8(FP), CX
@@ -68,7 +68,7 @@ done1:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X0
+	VEXTRACTF32X4 $0x01, Y2, X0
 	VADDPS        X0, X2, X2
 	VPERMILPS     $0x4e, X2, X0
 	VADDPS        X0, X2, X2
