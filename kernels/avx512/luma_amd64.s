@@ -45,7 +45,7 @@ DATA c_00008000<>+0(SB)/4, $0x00008000
 GLOBL c_00008000<>(SB), RODATA|NOPTR, $4
 
 // func LumaSum(red *byte, green *byte, blue *byte, n int) uint32
-// Requires: AVX, AVX2, AVX512F
+// Requires: AVX, AVX2, AVX512F, AVX512VL
 TEXT ·LumaSum(SB), NOSPLIT, $0-36
 	MOVQ   red+0(FP), AX
 	MOVQ   green+8(FP), CX
@@ -71,7 +71,7 @@ vectors1:
 	JL            vectors1
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VPADDD        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
+	VEXTRACTF32X4 $0x01, Y0, X1
 	VPADDD        X1, X0, X0
 	VPERMILPS     $0x4e, X0, X1
 	VPADDD        X1, X0, X0
