@@ -1,6 +1,9 @@
 package kernels
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // GemmKernel is what a matrix product needs from an instruction set: the kernel that multiplies, and those that copy parts of a matrix into
 // the order in which it reads them.
@@ -114,42 +117,36 @@ func (g *GemmKernel) elements(terms int) int { return ceilDiv(terms, g.Terms) }
 func (t *Table) GemmSerial(p *Product, work []float32) {
 	l := t.PlanGemm(p, 1)
 	work = alignToLine(work)
-	shared, own := work[:l.Shared], work[l.Shared:]
-	for slab := range l.Slabs {
-		for chunk := range l.Packs(slab) {
-			t.GemmPack(p, &l, slab, chunk, shared)
-		}
-		for chunk := range l.Blocks(slab) {
-			t.GemmBlock(p, &l, slab, chunk, shared, own)
-		}
+	for chunk := range l.Chunks() {
+		t.GemmChunk(p, &l, chunk, work)
 	}
 }
 
 // GemmWork is how many float32 of scratch memory GemmSerial needs.
 func (t *Table) GemmWork(p *Product) int {
 	l := t.PlanGemm(p, 1)
-	return l.Shared + l.Own + gemmSlack
+	if l.Work() == 0 {
+		return 0
+	}
+	return l.Work() + gemmSlack
 }
 
-// GemmPlan is how a product is cut into steps that may run on several threads and work on what is in the caches. For each of its slabs of
-// columns, one after the other, first all chunks of GemmPack run, in any order, then all of GemmBlock.
+// GemmPlan is how a product is cut: into chunks, parts of C that may be computed on several threads, and within a chunk into blocks that stay
+// in the caches.
+//
+// A chunk packs its columns of op(B) for itself, though those above and below it need the same ones: to copy them again costs less than to get
+// them from another core's cache.
 type GemmPlan struct {
-	Slabs  int
-	Shared int // elements of scratch memory that all steps share
-	Own    int // elements that a GemmBlock needs for itself
-
-	m, n, k     int
-	step        int // rows of a tile
-	rows, cols  int // of a block of C, the chunk of a GemmBlock
-	nc, kc      int // columns and terms that are worked on at a time
-	slab        int // columns of B that are packed at a time for all blocks
-	nr          int
-	packA       bool
-	wholeA      bool // A is packed once for a block of C, not once for nc columns
-	packB       bool
-	sharedB     bool // by GemmPack
-	sizeA       int  // elements of packed A, in Own
-	packs, down int  // chunks of terms, rows of blocks
+	k            int
+	down, across int // chunks
+	rows, cols   int // of a chunk
+	step         int // rows of a tile
+	mc, nc, kc   int // of a block of C and terms that are worked on at a time
+	slab         int // columns of B that are packed at a time
+	packA, packB bool
+	wholeA       bool // A is packed once for a slab, not once for a block
+	wholeB       bool // all terms of B are packed at once, for several blocks of rows
+	sizeA, sizeB int  // elements of what is packed
 }
 
 const (
@@ -158,12 +155,10 @@ const (
 	// gemmColumns is how many columns of C are finished at a time. With as many rows as fit they stay in the second-level cache while one
 	// block of terms after the other is added.
 	gemmColumns = 384
-	// gemmChunkFLOP is a chunk that is worth to be claimed by a thread, gemmChunksPerThread so many that a thread that is held up holds up a
-	// quarter of its share.
-	gemmChunkFLOP       = 1 << 19
-	gemmChunksPerThread = 4
-	// gemmWholeA is the largest A, in elements, that is packed for all terms.
-	gemmWholeA = 1 << 20
+	// gemmTerms is what blocks of terms are multiples of.
+	gemmTerms = 16
+	// gemmPacked is how many elements of A and of B are packed for all terms: they stay in the last cache.
+	gemmPackedA, gemmPackedB = 1 << 20, 1 << 21
 	// gemmAlias is a leading dimension whose rows all fall into the same sets of the first-level cache, 4 KiB.
 	gemmAlias = 1 << 10
 )
@@ -175,132 +170,116 @@ func (t *Table) PlanGemm(p *Product, threads int) GemmPlan {
 	}
 	g := t.gemm(p)
 	n := max(p.N, 1) // no columns, but row sums
-	l := GemmPlan{Slabs: 1, m: p.M, n: p.N, k: p.K, step: g.MR, rows: p.M, cols: n, slab: n, nr: g.NR, packs: 1, down: 1}
+	l := GemmPlan{k: p.K, down: 1, across: 1, rows: p.M, cols: n, step: g.MR, mc: p.M, nc: n, slab: n}
 	if p.K <= 0 || p.Alpha == 0 {
 		return l
 	}
-	l.packs = ceilDiv(p.K, g.KC)
-	l.kc = ceilDiv(ceilDiv(p.K, l.packs), gemmTerms) * gemmTerms
-	l.packs = ceilDiv(p.K, l.kc)
+	l.kc = ceilDiv(ceilDiv(p.K, ceilDiv(p.K, g.KC)), gemmTerms) * gemmTerms
 	if g.Direct {
 		// As many rows in every tile: 17 rows are 9 and 8, not 14 and 3.
 		l.step = ceilDiv(p.M, ceilDiv(p.M, g.MR))
 	}
-	l.nc = g.NR * ceilDiv(ceilDiv(n, ceilDiv(n, gemmColumns)), g.NR)
+	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it. It pays where rows fall into the
+	// same sets of a cache, or come from memory, or are many.
 	c := caches()
-	most := max(4, min(c.l2/2/(4*g.elements(l.kc)), c.l2/3/(4*gemmColumns), gemmCallFLOP/(2*g.NR*g.elements(l.kc)))/l.step) * l.step
-	l.down = ceilDiv(p.M, most)
-
-	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it. It pays where rows are read
-	// from memory, or fall into the same sets of a cache, or are many.
-	l.packA = !g.Direct || p.LDA%gemmAlias == 0 && p.N > 4*g.NR || p.RowSums != nil && !p.TransA
-	l.packB = p.N > 0 && (!g.Direct || p.TransB || p.M > 16*g.MR || p.M > g.MR && p.K*p.N > c.l3/8)
-	l.sharedB = l.packB && l.down > 1
-	if l.sharedB {
-		l.slab = min(p.N, max(8, c.l3/4/(4*g.elements(p.K))/g.NR)*g.NR)
-		l.slab = g.NR * ceilDiv(ceilDiv(p.N, ceilDiv(p.N, l.slab)), g.NR)
-		l.Slabs = ceilDiv(p.N, l.slab)
-		l.Shared = ceilDiv(ceilDiv(l.slab, g.NR)*g.NR*g.elements(p.K), gemmSlack)*gemmSlack + gemmSlack
+	l.packA = !g.Direct || !p.TransA && p.LDA%gemmAlias == 0 && n > 4*g.NR || p.RowSums != nil && !p.TransA
+	l.packB = p.N > 0 && (!g.Direct || p.TransB || p.M > 16*g.MR && (p.LDB%gemmAlias == 0 || p.K*p.N > 1<<20) || p.M > g.MR && p.K*p.N > c.l3/8)
+	if threads > 1 {
+		l.cut(g, p.M, n, threads)
 	}
-	l.cut(g, threads)
+
+	kc := g.elements(l.kc)
+	l.mc = even(l.rows, max(4*l.step, min(c.l2/2/(4*kc), c.l2/3/(4*gemmColumns), gemmCallFLOP/(2*g.NR*kc))), l.step)
+	l.wholeB = l.rows > l.mc
+	l.slab = l.cols
+	if l.wholeB && l.packB {
+		l.slab = even(l.cols, max(4*g.NR, gemmPackedB/g.elements(p.K)), g.NR)
+	}
+	l.nc = even(l.slab, gemmColumns, g.NR)
 	if l.packA {
-		rows := ceilDiv(l.rows, l.step) * l.step
-		l.wholeA = rows*g.elements(p.K) <= gemmWholeA
-		l.sizeA = rows*g.elements(l.kc) + gemmSlack
+		l.wholeA = l.mc*g.elements(p.K) <= gemmPackedA
+		l.sizeA = l.mc*kc + gemmSlack
 		if l.wholeA {
-			l.sizeA = rows*g.elements(p.K) + gemmSlack
+			l.sizeA = l.mc*g.elements(p.K) + gemmSlack
 		}
 		l.sizeA = ceilDiv(l.sizeA, gemmSlack) * gemmSlack
 	}
-	l.Own = l.sizeA
-	if l.packB && !l.sharedB {
-		l.Own += l.nc*g.elements(l.kc) + gemmSlack
+	if l.packB {
+		l.sizeB = l.nc*kc + gemmSlack
+		if l.wholeB {
+			l.sizeB = ceilDiv(l.slab, g.NR)*g.NR*g.elements(p.K) + gemmSlack
+		}
 	}
 	return l
 }
 
-// gemmTerms is what blocks of terms are multiples of.
-const gemmTerms = 16
+// even cuts n into parts of at most most, a multiple of unit as it is itself, that are as even as can be.
+func even(n, most, unit int) int {
+	most = max(most/unit, 1) * unit
+	return ceilDiv(ceilDiv(n, ceilDiv(n, most)), unit) * unit
+}
 
-// cut chooses the blocks of C: no more rows than down says, and enough blocks for all threads.
-func (l *GemmPlan) cut(g *GemmKernel, threads int) {
-	l.cols = l.slab
-	if threads > 1 {
-		flop := 2 * l.m * max(l.slab, gemmSumFLOP) * l.k
-		chunks := min(threads*gemmChunksPerThread, flop/gemmChunkFLOP)
-		across, height, width := 1, 4*l.step, 4*g.NR
-		for l.down*across < chunks {
-			switch high, wide := l.m/l.down, l.slab/across; {
-			case wide >= 2*l.nc || wide >= 2*width && wide > high:
-				across *= 2
-			case high >= 2*height:
-				l.down *= 2
-			case wide >= 2*width:
-				across *= 2
-			default:
-				chunks = 0
+// What a chunk costs besides its tiles times its panels, in units of these: to pack a panel, to read or pack a tile, and to be claimed by a
+// thread, in multiply-adds.
+const (
+	gemmPanelCost, gemmTileCost = 1.5, .25
+	gemmClaimCost               = 1 << 16
+)
+
+// cut chooses the chunks for so many threads: among those of one to four for every thread, the ones that are done first.
+func (l *GemmPlan) cut(g *GemmKernel, m, n, threads int) {
+	tiles, panels := ceilDiv(m, l.step), ceilDiv(n, g.NR)
+	panelCost := 0.
+	if l.packB {
+		panelCost = gemmPanelCost
+	}
+	claim := gemmClaimCost / float64(l.step*g.NR*l.k)
+	best := math.Inf(1)
+	for across := 1; across <= min(panels, 4*threads); across += 1 + across/4 {
+		wide := ceilDiv(panels, across)
+		for each := 1; each <= 4; each++ {
+			high := ceilDiv(tiles, ceilDiv(each*threads, across))
+			rounds := ceilDiv(ceilDiv(tiles, high)*ceilDiv(panels, wide), threads)
+			cost := float64(rounds) * (float64(high*wide) + panelCost*float64(wide) + gemmTileCost*float64(high) + claim)
+			// A thread that is held up holds up the others by a part of its last chunk.
+			cost *= 1 + .1/float64(rounds)
+			if cost < best {
+				best = cost
+				l.rows, l.cols = high*l.step, wide*g.NR
 			}
 		}
-		l.cols = g.NR * ceilDiv(ceilDiv(l.slab, across), g.NR)
-		l.nc = min(l.nc, l.cols)
 	}
-	l.rows = l.step * ceilDiv(ceilDiv(l.m, l.down), l.step)
-	l.down = ceilDiv(l.m, l.rows)
+	l.down, l.across = ceilDiv(m, l.rows), ceilDiv(n, l.cols)
 }
 
-// gemmSumFLOP is how much longer adding up a row of op(A) takes than an element of C: it comes from memory.
-const gemmSumFLOP = 16
+// Chunks is how many there are, for GemmChunk.
+func (l *GemmPlan) Chunks() int { return l.down * l.across }
 
-// columns are those of slab.
-func (l *GemmPlan) columns(slab int) (from, to int) {
-	return slab * l.slab, min((slab+1)*l.slab, l.n)
-}
+// Work is how many elements of scratch memory a GemmChunk needs.
+func (l *GemmPlan) Work() int { return l.sizeA + l.sizeB }
 
-// Packs is how many chunks of GemmPack there are in a slab.
-func (l *GemmPlan) Packs(slab int) int {
-	if !l.sharedB {
-		return 0
+// GemmChunk computes a part of C and the row sums that belong to it: those of its rows, if it is of the first columns. work is scratch memory
+// of l.Work elements; it is read faster where it begins at a multiple of 64 bytes.
+func (t *Table) GemmChunk(p *Product, l *GemmPlan, chunk int, work []float32) {
+	i0, j0 := chunk%l.down*l.rows, chunk/l.down*l.cols
+	i1, j1 := min(i0+l.rows, p.M), min(j0+l.cols, p.N)
+	b := gemmBlock{g: t.gemm(p), p: p, l: l, packedA: work[:l.sizeA], packedB: work[l.sizeA:]}
+	if p.K <= 0 || p.Alpha == 0 {
+		b.i, b.m = i0, i1-i0
+		b.scale(j0, j1)
+		return
 	}
-	from, to := l.columns(slab)
-	return l.packs * ceilDiv(to-from, gemmPackWidth*l.nr)
-}
-
-// gemmPackWidth is how many panels are packed at a time.
-const gemmPackWidth = 4
-
-// Blocks is how many chunks of GemmBlock there are in a slab.
-func (l *GemmPlan) Blocks(slab int) int {
-	from, to := l.columns(slab)
-	return l.down * max(1, ceilDiv(to-from, l.cols))
-}
-
-// GemmPack packs a part of op(B) into shared, for all blocks of the slab.
-func (t *Table) GemmPack(p *Product, l *GemmPlan, slab, chunk int, shared []float32) {
-	from, to := l.columns(slab)
-	pc := chunk % l.packs * l.kc
-	j := from + chunk/l.packs*gemmPackWidth*l.nr
-	kc := min(l.kc, l.k-pc)
-	g := t.gemm(p)
-	g.packPanels(shared[g.elements(pc)*ceilDiv(l.slab, g.NR)*g.NR+(j-from)*g.elements(kc):], p, pc, j, kc, min(gemmPackWidth*l.nr, to-j))
-}
-
-// GemmBlock computes a block of C and the row sums that belong to it: those of its rows, if it is of the first columns. own is scratch of its
-// own, shared what GemmPack has filled; they are read faster where they begin at a multiple of 64 bytes.
-func (t *Table) GemmBlock(p *Product, l *GemmPlan, slab, chunk int, shared, own []float32) {
-	g := t.gemm(p)
-	from, to := l.columns(slab)
-	across := max(1, ceilDiv(to-from, l.cols))
-	ic, jc := chunk/across*l.rows, from+chunk%across*l.cols
-	b := gemmBlock{g: g, p: p, l: l, from: from, shared: shared, i: ic, m: min(l.rows, p.M-ic)}
-	b.packedA, b.packedB = own[:l.sizeA], own[l.sizeA:]
-	switch end := min(jc+l.cols, to); {
-	case p.K <= 0 || p.Alpha == 0:
-		b.scale(jc, end)
-	case end <= jc:
-		b.sumRows()
-	default:
-		for j := jc; j < end; j += l.nc {
-			b.multiply(j, min(l.nc, end-j), j == jc)
+	for jc := j0; jc < max(j1, 1); jc += l.slab {
+		b.pack(jc, min(l.slab, j1-jc))
+		for b.i = i0; b.i < i1; b.i += l.mc {
+			b.m = min(l.mc, i1-b.i)
+			if p.N <= 0 {
+				b.sumRows()
+				continue
+			}
+			for j := jc; j < min(jc+l.slab, j1); j += l.nc {
+				b.multiply(j, min(l.nc, j1-j, jc+l.slab-j))
+			}
 		}
 	}
 }
@@ -310,64 +289,72 @@ type gemmBlock struct {
 	g                *GemmKernel
 	p                *Product
 	l                *GemmPlan
-	from             int       // first column of the slab
-	shared           []float32 // its columns of B
 	i, m             int
+	slab             int // the first column of B that is packed
 	packedA, packedB []float32
 }
 
-// multiply computes nc columns from jc on; first says that they are the first of the block.
-func (b *gemmBlock) multiply(jc, nc int, first bool) {
-	g, p, l := b.g, b.p, b.l
-	d, ldd := p.D, p.LDD
-	if p.Beta == 0 {
-		d = nil
+// pack packs n columns of op(B) from jc on for all terms, if that is the plan.
+func (b *gemmBlock) pack(jc, n int) {
+	b.slab = jc
+	if !b.l.packB || !b.l.wholeB {
+		return
 	}
+	for pc := 0; pc < b.p.K; pc += b.l.kc {
+		kc := min(b.l.kc, b.p.K-pc)
+		b.g.packPanels(b.packedB[b.panels()*b.g.elements(pc):], b.p, pc, jc, kc, n)
+	}
+}
+
+// panels is the room in a row of packed panels.
+func (b *gemmBlock) panels() int { return ceilDiv(b.l.slab, b.g.NR) * b.g.NR }
+
+// multiply computes the n columns from jc on.
+func (b *gemmBlock) multiply(jc, n int) {
+	g, p, l := b.g, b.p, b.l
 	for pc := 0; pc < p.K; pc += l.kc {
 		kc := min(l.kc, p.K-pc)
 		terms := g.elements(kc)
-		a, aRow, aCol, aNext := b.tiles(pc, kc, first, jc == 0)
-		if l.packB && !l.sharedB {
-			g.packPanels(b.packedB, p, pc, jc, kc, nc)
+		a, aRow, aCol, aNext := b.tiles(jc, pc, kc)
+		packed, from := b.packedB, jc
+		if l.wholeB && l.packB {
+			packed, from = packed[b.panels()*g.elements(pc):], b.slab
+		} else if l.packB {
+			g.packPanels(packed, p, pc, jc, kc, n)
 		}
-		for j := jc; j < jc+nc; {
-			w := g.panel(jc + nc - j)
+		for j := jc; j < jc+n; {
+			w := g.panel(jc + n - j)
 			// The panel of B.
 			var bp *float32
 			bRow := g.NR
-			switch {
-			case l.sharedB:
-				at := j - b.from
-				bp = &b.shared[g.elements(pc)*ceilDiv(l.slab, g.NR)*g.NR+at/g.NR*g.NR*terms+at%g.NR]
-			case l.packB:
-				at := j - jc
-				bp = &b.packedB[at/g.NR*g.NR*terms+at%g.NR]
-			default:
+			if l.packB {
+				bp = &packed[(j-from)/g.NR*g.NR*terms+(j-from)%g.NR]
+			} else {
 				bp, bRow = &p.B[pc*p.LDB+j], p.LDB
 			}
-			cp := &p.C[b.i*p.LDC+j]
+			c := &p.C[b.i*p.LDC+j]
 			switch {
 			case pc > 0:
-				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, cp, p.LDC, p.Alpha, 1)
-			case d != nil:
-				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, &d[b.i*ldd+j], ldd, p.Alpha, p.Beta)
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, c, p.LDC, c, p.LDC, p.Alpha, 1)
+			case p.D != nil && p.Beta != 0:
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, c, p.LDC, &p.D[b.i*p.LDD+j], p.LDD, p.Alpha, p.Beta)
 			default:
-				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, cp, p.LDC, nil, 0, p.Alpha, 0)
+				g.Panel(b.m, w, terms, l.step, a, aRow, aCol, aNext, bp, bRow, c, p.LDC, nil, 0, p.Alpha, 0)
 			}
 			j += w
 		}
 	}
 	if p.Finish != nil {
-		p.Finish(b.i, jc, b.m, nc)
+		p.Finish(b.i, jc, b.m, n)
 	}
 }
 
-// tiles are terms pc… of the block's rows of op(A), as Panel reads them: where they lie or packed, which is done for the first columns of the
-// block. Those of C also get the row sums.
-func (b *gemmBlock) tiles(pc, kc int, first, ofC bool) (a *float32, aRow, aCol, aNext int) {
+// tiles are kc terms from pc on of the block's rows of op(A), as Panel reads them for the columns from jc on: where they lie, or packed, which
+// is done for the first columns of a slab. Those of C also get the row sums.
+func (b *gemmBlock) tiles(jc, pc, kc int) (a *float32, aRow, aCol, aNext int) {
 	g, p, l := b.g, b.p, b.l
 	sums := p.RowSums
-	if !ofC {
+	if jc > 0 {
 		sums = nil
 	}
 	if l.packA {
@@ -375,7 +362,7 @@ func (b *gemmBlock) tiles(pc, kc int, first, ofC bool) (a *float32, aRow, aCol, 
 		if l.wholeA {
 			tiles = tiles[g.elements(pc)*ceilDiv(b.m, l.step)*l.step:]
 		}
-		if first || !l.wholeA {
+		if jc == b.slab || !l.wholeA {
 			g.packTiles(tiles, p, b.i, pc, b.m, kc, l.step, sums)
 		}
 		return &tiles[0], 1, l.step, l.step * g.elements(kc)
@@ -394,7 +381,7 @@ func (b *gemmBlock) tiles(pc, kc int, first, ofC bool) (a *float32, aRow, aCol, 
 // sumRows computes the row sums of a product without columns.
 func (b *gemmBlock) sumRows() {
 	for pc := 0; pc < b.p.K; pc += b.l.kc {
-		b.tiles(pc, min(b.l.kc, b.p.K-pc), true, true)
+		b.tiles(0, pc, min(b.l.kc, b.p.K-pc))
 	}
 }
 

@@ -28,7 +28,7 @@ var (
 		PeakFLOP:    24 * 32 * 2,
 	}
 	gemmAVX512 = GemmKernel{
-		MR: 14, NR: 32, Narrow: 8, KC: 384, Terms: 1,
+		MR: 14, NR: 32, Narrow: 8, KC: 512, Terms: 1,
 		Direct:      true,
 		Panel:       avx512.GemmPanel,
 		PackRows:    avx512.GemmPackRows,

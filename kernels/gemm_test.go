@@ -373,7 +373,7 @@ func TestGemmPackPanels(t *testing.T) {
 	}
 }
 
-// TestGemmPlans: on any number of threads a plan's blocks cover C once and give the bits of the serial product and sums.
+// TestGemmPlans: on any number of threads a plan's chunks cover C once and give the bits of the serial product and sums.
 func TestGemmPlans(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 17))
 	for _, table := range gemmTables() {
@@ -396,14 +396,9 @@ func TestGemmPlans(t *testing.T) {
 					}
 				}
 				l := table.PlanGemm(&q, threads)
-				shared, own := make([]float32, l.Shared+gemmSlack), make([]float32, l.Own+gemmSlack)
-				for slab := range l.Slabs {
-					for chunk := range l.Packs(slab) {
-						table.GemmPack(&q, &l, slab, l.Packs(slab)-1-chunk, shared)
-					}
-					for chunk := range l.Blocks(slab) {
-						table.GemmBlock(&q, &l, slab, l.Blocks(slab)-1-chunk, shared, own)
-					}
+				work := make([]float32, l.Work()+gemmSlack)
+				for chunk := range l.Chunks() {
+					table.GemmChunk(&q, &l, l.Chunks()-1-chunk, work)
 				}
 				what := fmt.Sprintf("%s, %d threads, %v", table.Name, threads, s)
 				same(t, what, q.C, p.C)

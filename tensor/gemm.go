@@ -43,13 +43,12 @@ const (
 // gemmRun is one product under way. It is kept for the next one, so that products allocate nothing.
 type gemmRun struct {
 	kernels.Product
-	table              *kernels.Table
-	plan               kernels.GemmPlan
-	slab               int
-	shared, own        []float32 // ownSize a worker
-	ownSize            int
-	partial            []float32 // sums of a product that is cut along its terms
-	pack, block, terms func(chunk, worker int)
+	table        *kernels.Table
+	plan         kernels.GemmPlan
+	work         []float32 // workSize a worker
+	workSize     int
+	partial      []float32 // sums of a product that is cut along its terms
+	chunk, terms func(chunk, worker int)
 }
 
 // gemmRuns are a device's idle products: as many as were ever under way at once.
@@ -67,7 +66,7 @@ func (d *Device) takeGemm() *gemmRun {
 		return g
 	}
 	g := &gemmRun{table: d.kernels}
-	g.pack, g.block, g.terms = g.runPack, g.runBlock, g.runTerms
+	g.chunk, g.terms = g.runChunk, g.runTerms
 	return g
 }
 
@@ -96,41 +95,31 @@ func (d *Device) product(p kernels.Product) {
 		threads = 1
 	}
 	g.plan = d.kernels.PlanGemm(&g.Product, threads)
-	g.lend(d, g.plan.Shared, g.plan.Own)
-	for g.slab = 0; g.slab < g.plan.Slabs; g.slab++ {
-		d.Run(g.plan.Packs(g.slab), g.pack)
-		d.Run(g.plan.Blocks(g.slab), g.block)
+	g.run(d, g.plan.Chunks(), g.chunk, g.plan.Work())
+}
+
+// run runs the chunks with size elements of scratch memory for every worker: any worker may take a chunk, however few there are.
+func (g *gemmRun) run(d *Device, chunks int, f func(chunk, worker int), size int) {
+	if size == 0 {
+		d.Run(chunks, f)
+		return
 	}
-	g.release(d)
+	g.workSize = ceilDiv(size, 32) * 32
+	g.work = d.scratch(g.workSize * d.Threads())
+	d.Run(chunks, f)
+	d.release(g.work)
+	g.work = nil
 }
 
-// lend takes scratch memory, shared by all workers and for each of its own. Any worker may take a chunk, however few there are.
-func (g *gemmRun) lend(d *Device, shared, own int) {
-	shared = ceilDiv(shared, 32) * 32
-	g.ownSize = ceilDiv(own, 32) * 32
-	if size := shared + g.ownSize*d.Threads(); size > 0 {
-		work := d.scratch(size)
-		g.shared, g.own = work[:shared], work[shared:]
+func (g *gemmRun) scratch(worker int) []float32 {
+	if g.work == nil {
+		return nil
 	}
+	return g.work[worker*g.workSize : (worker+1)*g.workSize]
 }
 
-func (g *gemmRun) release(d *Device) {
-	if g.shared != nil {
-		d.release(g.shared)
-	}
-	g.shared, g.own = nil, nil
-}
-
-func (g *gemmRun) work(worker int) []float32 {
-	return g.own[worker*g.ownSize : (worker+1)*g.ownSize]
-}
-
-func (g *gemmRun) runPack(chunk, _ int) {
-	g.table.GemmPack(&g.Product, &g.plan, g.slab, chunk, g.shared)
-}
-
-func (g *gemmRun) runBlock(chunk, worker int) {
-	g.table.GemmBlock(&g.Product, &g.plan, g.slab, chunk, g.shared, g.work(worker))
+func (g *gemmRun) runChunk(chunk, worker int) {
+	g.table.GemmChunk(&g.Product, &g.plan, chunk, g.scratch(worker))
 }
 
 // splitTerms computes a small product of very many terms, such as the gradient of a narrow layer's weights, as the sum of products of
@@ -146,9 +135,7 @@ func (g *gemmRun) splitTerms(d *Device) {
 	if g.RowSums != nil {
 		chunks++
 	}
-	g.lend(d, 0, max(g.table.GemmWork(&first), g.table.GemmWork(&last), g.table.GemmWork(&sums)))
-	d.Run(chunks, g.terms)
-	g.release(d)
+	g.run(d, chunks, g.terms, max(g.table.GemmWork(&first), g.table.GemmWork(&last), g.table.GemmWork(&sums)))
 	for i := range g.M {
 		row := g.C[i*g.LDC : i*g.LDC+g.N]
 		sum := g.partial[i*g.N : (i+1)*g.N]
@@ -175,7 +162,7 @@ func (g *gemmRun) runTerms(part, worker int) {
 	if parts := ceilDiv(g.K, gemmSplitTerms); part < parts {
 		p = g.part(part)
 	}
-	g.table.GemmSerial(&p, g.work(worker))
+	g.table.GemmSerial(&p, g.scratch(worker))
 }
 
 // part is the product of some of the terms, which belongs into partial.
