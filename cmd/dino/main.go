@@ -31,6 +31,7 @@ type commands struct {
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
 	Demo      demoCommand      `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
 	Doctor    doctorCommand    `cmd:"" help:"Say what this machine offers and how fast it is."`
+	Bench     benchCommand     `cmd:"" help:"Measure how fast the engine is here, beside what bounds it."`
 
 	Verbose bool             `short:"v" help:"Log more of what happens, to standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`

@@ -315,7 +315,7 @@ func TestExitStatuses(t *testing.T) {
 func TestHelpHasAnExample(t *testing.T) {
 	want(t, exitDone, []string{"Exit status"}, "--help")
 	want(t, exitDone, []string{"godino"}, "--version")
-	for _, name := range []string{"train", "knn", "embed", "attention", "demo", "doctor"} {
+	for _, name := range []string{"train", "knn", "embed", "attention", "demo", "doctor", "bench"} {
 		want(t, exitDone, []string{"Example", "dino " + name}, name, "--help")
 	}
 }
