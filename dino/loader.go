@@ -230,7 +230,7 @@ func (l *Loader) image(w *sampler, epoch, sample int) (*dataset.RGB, error) {
 	var substitutes *rand.Rand
 	i := sample
 	for range tries {
-		img, err := l.images.load(i)
+		img, err := l.images.load(i, &w.image)
 		if err == nil {
 			return img, nil
 		}

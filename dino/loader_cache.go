@@ -11,6 +11,7 @@ import (
 type imageCache struct {
 	ds    *dataset.Dataset
 	left  atomic.Int64 // bytes
+	full  atomic.Bool  // an image did not fit: no more are kept
 	known []atomic.Pointer[loaded]
 }
 
@@ -25,21 +26,29 @@ func newImageCache(ds *dataset.Dataset, bytes int64) *imageCache {
 	return c
 }
 
-func (c *imageCache) load(i int) (*dataset.RGB, error) {
+// load gives image i: one that is kept, or decoded into the memory that into has.
+func (c *imageCache) load(i int, into *dataset.RGB) (*dataset.RGB, error) {
 	if k := c.known[i].Load(); k != nil {
 		return k.img, k.err
 	}
-	img, err := c.ds.Load(i)
-	if err != nil {
+	full := c.full.Load()
+	if !full {
+		into = new(dataset.RGB) // to be kept
+	}
+	if err := c.ds.LoadInto(into, i); err != nil {
 		c.known[i].Store(&loaded{err: err})
 		return nil, err
 	}
+	if full {
+		return into, nil
+	}
 	const overhead = 128 // of the objects that hold it
-	n := int64(cap(img.Pix)) + overhead
+	n := int64(cap(into.Pix)) + overhead
 	if c.left.Add(-n) < 0 {
 		c.left.Add(n)
-	} else if !c.known[i].CompareAndSwap(nil, &loaded{img: img}) {
+		c.full.Store(true)
+	} else if !c.known[i].CompareAndSwap(nil, &loaded{img: into}) {
 		c.left.Add(n) // another worker was faster
 	}
-	return img, nil
+	return into, nil
 }

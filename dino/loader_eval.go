@@ -58,9 +58,9 @@ func EvalBatches(ctx context.Context, ds *dataset.Dataset, e augment.Eval, opts 
 	}
 	fill := func(w *sampler, b *EvalBatch, slot int) {
 		b.err[slot] = w.guard(func() error {
-			img, err := ds.Load(b.Indices[slot])
+			err := ds.LoadInto(&w.image, b.Indices[slot])
 			if err == nil {
-				e.Apply(&w.scratch, b.Pixels[slot*size:(slot+1)*size], img)
+				e.Apply(&w.scratch, b.Pixels[slot*size:(slot+1)*size], &w.image)
 			}
 			return err
 		}, ds, b.Indices[slot])

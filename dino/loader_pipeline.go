@@ -36,6 +36,7 @@ type task[T any] struct {
 
 // sampler is what a worker keeps from sample to sample.
 type sampler struct {
+	image   dataset.RGB // what is decoded and not kept
 	scratch augment.Scratch
 	stream  augment.Stream
 	found   []BadSample

@@ -348,7 +348,7 @@ func TestLoaderCacheDecodesOnce(t *testing.T) {
 	c := newImageCache(ds, 3*(48+128))
 	for range 2 {
 		for i := range 10 {
-			c.load(i)
+			c.load(i, new(dataset.RGB))
 		}
 	}
 	if n := loads.Load(); n != 17 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/kernels/cuda"
@@ -45,6 +46,7 @@ type findings struct {
 	MemoryBytes  int64    `json:"memory_bytes"`
 	MemoryLimit  int64    `json:"gomemlimit"` // 0: none
 	GPU          string   `json:"gpu"`
+	JPEG         string   `json:"jpeg_decoder"`
 	GemmGFLOPS   float64  `json:"gemm_gflops"`
 	CeilingGFLOP float64  `json:"ceiling_gflops"` // multiply-adds alone, all threads at once
 	GemmSize     int      `json:"gemm_size"`
@@ -95,6 +97,7 @@ func examine() *findings {
 		GOMAXPROCS: runtime.GOMAXPROCS(0),
 		Cache:      [3]int{cpuid.CPU.Cache.L1D, cpuid.CPU.Cache.L2, cpuid.CPU.Cache.L3},
 		GPU:        "can be used",
+		JPEG:       dataset.JPEGDecoder(),
 	}
 	if f.CPU == "" {
 		f.CPU = runtime.GOARCH
@@ -190,6 +193,7 @@ func (f *findings) print(out io.Writer) error {
 	}
 	row("memory", "%s", memory)
 	row("GPU", "%s", f.GPU)
+	row("JPEG", "decoded by %s", f.JPEG)
 	if f.GemmGFLOPS > 0 {
 		row("product", "%.0f GFLOP/s float32 at %d×%d×%d, %.0f %% of the ceiling of %.0f (multiply-adds alone, %s)",
 			f.GemmGFLOPS, f.GemmSize, f.GemmSize, f.GemmSize, 100*f.GemmGFLOPS/f.CeilingGFLOP, f.CeilingGFLOP, plural(tensor.CPU().Threads(), "thread"))

@@ -7,9 +7,9 @@ import (
 
 // toRGB converts a decoded picture as Pillow's convert("RGB") does: alpha is dropped, grey replicated, sixteen bits keep the high eight.
 // videoYCC says that luma spans 16–235, as in WebP.
-func toRGB(m image.Image, videoYCC bool) *RGB {
+func toRGB(out *RGB, m image.Image, videoYCC bool) {
 	b := m.Bounds()
-	out := NewRGB(b.Dx(), b.Dy())
+	out.resize(b.Dx(), b.Dy())
 	switch m := m.(type) {
 	case *image.YCbCr:
 		fromYCbCr(out, m, videoYCC)
@@ -70,7 +70,6 @@ func toRGB(m image.Image, videoYCC bool) *RGB {
 	default:
 		fromAny(out, m)
 	}
-	return out
 }
 
 // div255 is x/255 rounded to nearest for x ≤ 255·255, as Pillow's MULDIV255.

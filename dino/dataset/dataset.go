@@ -154,23 +154,34 @@ var fileBytes = sync.Pool{New: func() any { return new([]byte) }}
 
 // Load decodes image i. The error, if any, is a [*BadImageError].
 func (d *Dataset) Load(i int) (*RGB, error) {
+	img := new(RGB)
+	if err := d.LoadInto(img, i); err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+// LoadInto is Load into the memory that img has, where that is enough.
+func (d *Dataset) LoadInto(img *RGB, i int) error {
 	if d.draw != nil {
-		img, err := d.draw(d.from[i])
+		drawn, err := d.draw(d.from[i])
 		if err != nil {
-			return nil, &BadImageError{Path: d.FullPath(i), Reason: err.Error(), Err: err}
+			return &BadImageError{Path: d.FullPath(i), Reason: err.Error(), Err: err}
 		}
-		return img, nil
+		img.resize(drawn.W, drawn.H)
+		copy(img.Pix, drawn.Pix)
+		return nil
 	}
 	it := &d.items[i]
 	if it.size > d.opts.MaxBytes {
-		return nil, &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes)}
+		return &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes)}
 	}
 	buf := fileBytes.Get().(*[]byte)
 	defer fileBytes.Put(buf)
 	if err := d.read(it, buf); err != nil {
-		return nil, &BadImageError{Path: d.FullPath(i), Reason: reason(err), Err: err}
+		return &BadImageError{Path: d.FullPath(i), Reason: reason(err), Err: err}
 	}
-	return Decode(*buf, d.FullPath(i), d.opts.MaxPixels)
+	return img.Decode(*buf, d.FullPath(i), d.opts.MaxPixels)
 }
 
 // read fills buf with the item's bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
@@ -17,6 +18,8 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"github.com/godino-ml/godino/dino/dataset/libjpeg"
 )
 
 // DefaultMaxPixels is the largest picture decoded unless told otherwise, Pillow's own warning limit: 89,478,485 pixels.
@@ -86,17 +89,37 @@ func sniff(data []byte) *format {
 	return nil
 }
 
+// JPEGDecoder names what decodes JPEG files in this program: image/jpeg, or libjpeg-turbo and its version (see package libjpeg).
+func JPEGDecoder() string {
+	if v := libjpeg.Version(); v != "" {
+		return v
+	}
+	return "image/jpeg"
+}
+
 // Decode turns the bytes of an image file into RGB. path is used in errors only; maxPixels 0 means [DefaultMaxPixels]. The error, if
 // any, is a [*BadImageError].
-func Decode(data []byte, path string, maxPixels int) (img *RGB, err error) {
+func Decode(data []byte, path string, maxPixels int) (*RGB, error) {
+	img := new(RGB)
+	if err := img.Decode(data, path, maxPixels); err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+// Decode is the function Decode into the memory that img has, where that is enough. After an error img is empty.
+func (img *RGB) Decode(data []byte, path string, maxPixels int) (err error) {
 	// The decoders are not all hardened; one bad file must not end a run of days.
 	defer func() {
 		if p := recover(); p != nil {
-			img, err = nil, &BadImageError{Path: path, Reason: fmt.Sprintf("the decoder panicked: %v", p)}
+			err = &BadImageError{Path: path, Reason: fmt.Sprintf("the decoder panicked: %v", p)}
+		}
+		if err != nil {
+			img.resize(0, 0)
 		}
 	}()
-	bad := func(cause error, form string, args ...any) (*RGB, error) {
-		return nil, &BadImageError{Path: path, Reason: fmt.Sprintf(form, args...), Err: cause}
+	bad := func(cause error, form string, args ...any) error {
+		return &BadImageError{Path: path, Reason: fmt.Sprintf(form, args...), Err: cause}
 	}
 	if maxPixels <= 0 {
 		maxPixels = DefaultMaxPixels
@@ -126,6 +149,13 @@ func Decode(data []byte, path string, maxPixels int) (img *RGB, err error) {
 	if n := c.Width * c.Height; n > 1<<20 && n/f.perByte > len(data) {
 		return bad(nil, "truncated: %d bytes of %s cannot hold %d×%d pixels", len(data), f.name, c.Width, c.Height)
 	}
+	if f.name == "JPEG" && c.ColorModel != color.CMYKModel && libjpeg.Version() != "" {
+		img.resize(c.Width, c.Height)
+		if libjpeg.Decode(img.Pix, data, c.Width, c.Height) == nil {
+			return nil
+		}
+		// What libjpeg does not like is for the standard library to judge: the same files are bad whatever the program is built with.
+	}
 	m, err := f.decode(bytes.NewReader(data))
 	if err != nil {
 		return bad(err, "damaged %s: %s", f.name, reason(err))
@@ -134,11 +164,11 @@ func Decode(data []byte, path string, maxPixels int) (img *RGB, err error) {
 	if b.Dx() <= 0 || b.Dy() <= 0 || b.Dx() > maxPixels/b.Dy() {
 		return bad(nil, "decoded to %d×%d pixels, the limit is %d", b.Dx(), b.Dy(), maxPixels)
 	}
-	img = toRGB(m, f.videoYCC)
+	toRGB(img, m, f.videoYCC)
 	if f.name == "GIF" && (img.W != c.Width || img.H != c.Height) {
-		img = placeFrame(img, b.Min, c.Width, c.Height)
+		*img = *placeFrame(img, b.Min, c.Width, c.Height)
 	}
-	return img, nil
+	return nil
 }
 
 func reason(err error) string {

@@ -68,7 +68,7 @@ func TestToRGB(t *testing.T) {
 				m.Set(x, y, color.NRGBA{R: byte(x * 12), G: byte(y * 13), B: byte(x * y), A: 255})
 			}
 		}
-		got := toRGB(m, false)
+		got := FromImage(m)
 		for y := range got.H {
 			for x := range got.W {
 				c := color.NRGBAModel.Convert(m.At(r.Min.X+x, r.Min.Y+y)).(color.NRGBA)
@@ -86,7 +86,7 @@ func TestAlphaIsDropped(t *testing.T) {
 	n.SetNRGBA(0, 0, color.NRGBA{200, 100, 50, 128})
 	p := image.NewPaletted(image.Rect(0, 0, 1, 1), color.Palette{color.NRGBA{200, 100, 50, 0}})
 	for _, m := range []image.Image{n, p} {
-		if got := toRGB(m, false).Pix; !slices.Equal(got, want) {
+		if got := FromImage(m).Pix; !slices.Equal(got, want) {
 			t.Errorf("%T: %v, want %v", m, got, want)
 		}
 	}

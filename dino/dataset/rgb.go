@@ -12,4 +12,18 @@ type RGB struct {
 func NewRGB(w, h int) *RGB { return &RGB{W: w, H: h, Pix: make([]byte, 3*w*h)} }
 
 // FromImage converts a picture as a decoded file would be: alpha dropped, grey replicated, sixteen bits cut to eight.
-func FromImage(m image.Image) *RGB { return toRGB(m, false) }
+func FromImage(m image.Image) *RGB {
+	img := new(RGB)
+	toRGB(img, m, false)
+	return img
+}
+
+// resize gives img that size, in the memory it has where that is enough. Its pixels mean nothing then.
+func (img *RGB) resize(w, h int) {
+	if n := 3 * w * h; cap(img.Pix) < n {
+		img.Pix = make([]byte, n)
+	} else {
+		img.Pix = img.Pix[:n]
+	}
+	img.W, img.H = w, h
+}
