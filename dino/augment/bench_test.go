@@ -45,12 +45,12 @@ func BenchmarkSample(b *testing.B) {
 	small.GlobalSize, small.LocalSize = 32, 16
 	small.LocalScale = [2]float64{0.1, 0.4}
 	cifar := noise(32, 32, 1)
+	var decoded dataset.RGB
 	decode := func() *dataset.RGB {
-		img, err := dataset.Decode(file, "photo.jpg", 0)
-		if err != nil {
+		if err := decoded.Decode(file, "photo.jpg", 0); err != nil {
 			b.Fatal(err)
 		}
-		return img
+		return &decoded
 	}
 	var s Scratch
 	views, smallViews := reference.views(), small.views()
