@@ -28,6 +28,13 @@ func clearUnless(add bool, dx []float32) {
 	}
 }
 
+// mul: y[i] *= x[i].
+func mul(y, x []float32) {
+	for i, v := range x {
+		y[i] *= v
+	}
+}
+
 // scale: y[i] *= a.
 func scale(y []float32, a float32) {
 	for i := range y {

@@ -48,6 +48,17 @@ var conformanceCases = []conformanceCase{
 		},
 	},
 	{
+		op: "Mul", out: 1, in: 1,
+		run: func(t *Table, out, in [][]float32, s []float32) []float32 { t.Mul(out[0], in[0]); return nil },
+		oracle: func(out, size, in [][]float64, s []float64) []float64 {
+			for i, x := range in[0] {
+				out[0][i] *= x
+				size[0][i] = abs(out[0][i])
+			}
+			return nil
+		},
+	},
+	{
 		op: "Scale", out: 1, in: 1, inPlace: true, scalars: []float32{-1.7},
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
 			copy(out[0], in[0])
@@ -188,6 +199,20 @@ var conformanceCases = []conformanceCase{
 			for i, dy := range in[0] {
 				size[0][i] = abs(out[0][i]) + abs(dy)*1.13 // the largest derivative
 				out[0][i] += dy * geluDerivative64(in[1][i])
+			}
+			return nil
+		},
+	},
+	{
+		op: "GELUAndDerivative", out: 2, in: 1, inPlace: true,
+		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
+			t.GELUAndDerivative(out[1], out[0], in[0])
+			return nil
+		},
+		oracle: func(out, size, in [][]float64, s []float64) []float64 {
+			for i, x := range in[0] {
+				out[0][i], out[1][i] = geluDerivative64(x), gelu64(x)
+				size[0][i], size[1][i] = 1.13, abs(out[1][i])
 			}
 			return nil
 		},

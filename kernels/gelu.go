@@ -15,10 +15,23 @@ func geluForward(y, x []float32) {
 func geluBackward(dx, dy, x []float32, add bool) {
 	clearUnless(add, dx)
 	for i, v := range x {
-		x := min(max(float64(v), -geluBound), geluBound)
-		density := math.Exp(-x*x/2) / math.Sqrt(2*math.Pi)
-		dx[i] += float32(float64(dy[i]) * (normalCDF(x) + x*density))
+		dx[i] += float32(float64(dy[i]) * geluDerivative(v))
 	}
+}
+
+// geluAndDerivative: geluForward, and the factor of geluBackward: dydx[i] = Φ(x[i]) + x[i]·φ(x[i]). Both have the same costly parts. dydx may
+// be x.
+func geluAndDerivative(y, dydx, x []float32) {
+	geluForward(y, x)
+	for i, v := range x {
+		dydx[i] = float32(geluDerivative(v))
+	}
+}
+
+func geluDerivative(x float32) float64 {
+	v := min(max(float64(x), -geluBound), geluBound)
+	density := math.Exp(-v*v/2) / math.Sqrt(2*math.Pi)
+	return normalCDF(v) + v*density
 }
 
 // geluBound is where Φ(−x) and x·φ(x) have long become 0 in float32, so that 0·Inf cannot arise.

@@ -7,6 +7,7 @@ type rowAssembly struct {
 	add                      func(y, x *float32, n int)
 	addScaled                func(y, x *float32, n int, a float32)
 	addProduct               func(y, a, b *float32, n int)
+	mul                      func(y, x *float32, n int)
 	scaleShift               func(y, x *float32, n int, scale, shift float32)
 	dot                      func(x, y *float32, n int) float32
 	sum                      func(x *float32, n int) float32
@@ -18,6 +19,7 @@ type rowAssembly struct {
 	logSoftmaxBackward       func(dx, dy, y *float32, n int, s float32, keep uint32)
 	geluForward              func(y, x *float32, n int)
 	geluBackward             func(dx, dy, x *float32, n int, keep uint32)
+	geluAndDerivative        func(y, dydx, x *float32, n int)
 	layerNormForward         func(y, x, weight, bias, mean, rstd *float32, n, rows int, inv, eps float32)
 	layerNormBackward        func(dx, dweight, dbias, dy, x, weight, mean, rstd *float32, n, rows int, inv float32, keep uint32)
 	addProjected             func(dx, dy, y *float32, n int, a, b float32, keep uint32)
@@ -65,6 +67,9 @@ func (a *rowAssembly) override(t *Table) {
 	t.AddScaled = func(y, x []float32, s float32) {
 		segments(len(y), func(i, n int) { a.addScaled(at(y, i, n), at(x, i, n), n, s) })
 	}
+	t.Mul = func(y, x []float32) {
+		segments(len(y), func(i, n int) { a.mul(at(y, i, n), at(x, i, n), n) })
+	}
 	t.Scale = func(y []float32, s float32) { a.scaleTo(y, y, s) }
 	t.Dot = func(x, y []float32) float32 { return float32(a.dotOf(x, y)) }
 	t.Sum = func(x []float32) float32 { return float32(a.sumOf(x)) }
@@ -92,6 +97,9 @@ func (a *rowAssembly) override(t *Table) {
 	}
 	t.GELUBackward = func(dx, dy, x []float32, add bool) {
 		segments(len(x), func(i, n int) { a.geluBackward(at(dx, i, n), at(dy, i, n), at(x, i, n), n, keep(add)) })
+	}
+	t.GELUAndDerivative = func(y, dydx, x []float32) {
+		segments(len(x), func(i, n int) { a.geluAndDerivative(at(y, i, n), at(dydx, i, n), at(x, i, n), n) })
 	}
 	t.LayerNormForward = a.layerNorm
 	t.LayerNormBackward = a.layerNormUndo

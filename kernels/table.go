@@ -17,6 +17,7 @@ type Table struct {
 	// those without a choice add.
 	GELUForward              func(y, x []float32)                                                            // gelu.go
 	GELUBackward             func(dx, dy, x []float32, add bool)                                             // gelu.go
+	GELUAndDerivative        func(y, dydx, x []float32)                                                      // gelu.go
 	ExpShift                 func(y, x []float32, scale, shift float32)                                      // exp.go
 	LogSumExp                func(x []float32, scale float32) float32                                        // softmax.go
 	SoftmaxForward           func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
@@ -32,6 +33,7 @@ type Table struct {
 	Add                      func(y, x []float32)                                                            // add.go
 	AddScaled                func(y, x []float32, a float32)                                                 // add.go
 	AddProduct               func(y, a, b []float32)                                                         // add.go
+	Mul                      func(y, x []float32)                                                            // add.go
 	Scale                    func(y []float32, a float32)                                                    // add.go
 	Dot                      func(x, y []float32) float32                                                    // dot.go
 	Sum                      func(x []float32) float32                                                       // dot.go

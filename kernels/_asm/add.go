@@ -2,7 +2,7 @@ package main
 
 import "github.com/mmcloughlin/avo/build"
 
-// add: sums of arrays, and the one with two factors that is the moving average.
+// add: sums and products of arrays.
 func add(c *build.Context, isa ISA) {
 	k := begin(c, isa, "Add", "func(y, x *float32, n int)", "y[i] += x[i]")
 	y, x := k.pointer("y"), k.pointer("x")
@@ -32,6 +32,16 @@ func add(c *build.Context, isa ISA) {
 	k.each(4, func(l lane) {
 		v := l.load(y)
 		k.VFMADD231PS(l.load(p), l.load(q), v)
+		l.store(v, y)
+	})
+	k.end()
+
+	k = begin(c, isa, "Mul", "func(y, x *float32, n int)", "y[i] *= x[i]")
+	y, x = k.pointer("y"), k.pointer("x")
+	k.count()
+	k.each(4, func(l lane) {
+		v := l.load(y)
+		k.VMULPS(l.load(x), v, v)
 		l.store(v, y)
 	})
 	k.end()

@@ -16,10 +16,7 @@ func gelu(c *build.Context, isa ISA) {
 	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
 		a, tail, _ := k.normalTail(v, g)
-		// x·Φ(x) = max(x, 0) − |x|·Φ(−|x|) on both sides, without cancellation on the left.
-		k.VMAXPS(v, g.zero, v)
-		k.VFNMADD231PS(a, tail, v)
-		l.store(v, y)
+		l.store(k.geluOf(v, a, tail, g), y)
 	})
 	k.end()
 
@@ -32,19 +29,44 @@ func gelu(c *build.Context, isa ISA) {
 	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
 		a, tail, e := k.normalTail(v, g)
-		// Φ(x) + x·φ(x) = 1/2 + sign(x)·(1/2 − Φ(−|x|) + |x|·φ(x)).
-		k.with(k.VMULPS, k.VMULPS_BCST, 1/math.Sqrt(2*math.Pi), e, e)
-		odd := k.value(0.5)
-		k.VSUBPS(tail, odd, odd)
-		k.VFMADD231PS(a, e, odd)
-		k.withBits(k.VANDPS, k.VANDPS_BCST, 1<<31, v, v)
-		k.VXORPS(v, odd, odd)
-		k.with(k.VADDPS, k.VADDPS_BCST, 0.5, odd, odd)
+		derivative := k.geluDerivative(v, a, tail, e)
 		grad := l.loadKept(dx, keep)
-		k.VFMADD231PS(l.load(dy), odd, grad)
+		k.VFMADD231PS(l.load(dy), derivative, grad)
 		l.store(grad, dx)
 	})
 	k.end()
+
+	k = begin(c, isa, "GELUAndDerivative", "func(y, dydx, x *float32, n int)", "y[i] = x[i]·Φ(x[i]) and dydx[i] = Φ(x[i]) + x[i]·φ(x[i])")
+	y, dydx, x := k.pointer("y"), k.pointer("dydx"), k.pointer("x")
+	k.count()
+	g = k.geluConstants()
+	k.each(isa.expUnroll(), func(l lane) {
+		v := l.load(x)
+		a, tail, e := k.normalTail(v, g)
+		l.store(k.geluOf(v, a, tail, g), y)
+		l.store(k.geluDerivative(v, a, tail, e), dydx)
+	})
+	k.end()
+}
+
+// geluOf is x·Φ(x) of what normalTail has computed: max(x, 0) − |x|·Φ(−|x|) on both sides, without cancellation on the left.
+func (k *kernel) geluOf(x, a, tail reg.VecVirtual, g geluConstants) reg.VecVirtual {
+	y := k.vec()
+	k.VMAXPS(x, g.zero, y)
+	k.VFNMADD231PS(a, tail, y)
+	return y
+}
+
+// geluDerivative is Φ(x) + x·φ(x) = 1/2 + sign(x)·(1/2 − Φ(−|x|) + |x|·φ(x)) of what normalTail has computed. It overwrites x and e.
+func (k *kernel) geluDerivative(x, a, tail, e reg.VecVirtual) reg.VecVirtual {
+	k.with(k.VMULPS, k.VMULPS_BCST, 1/math.Sqrt(2*math.Pi), e, e)
+	odd := k.value(0.5)
+	k.VSUBPS(tail, odd, odd)
+	k.VFMADD231PS(a, e, odd)
+	k.withBits(k.VANDPS, k.VANDPS_BCST, 1<<31, x, x)
+	k.VXORPS(x, odd, odd)
+	k.with(k.VADDPS, k.VADDPS_BCST, 0.5, odd, odd)
+	return odd
 }
 
 // geluBound is where Φ(−|x|) and φ(x) have become 0 in float32.

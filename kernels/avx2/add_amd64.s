@@ -194,6 +194,64 @@ done1:
 	VZEROUPPER
 	RET
 
+// func Mul(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·Mul(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+unrolled1:
+	LEAQ    32(BX), SI
+	CMPQ    SI, DX
+	JG      single1
+	VMOVUPS (AX)(BX*4), Y0
+	VMOVUPS 32(AX)(BX*4), Y2
+	VMOVUPS 64(AX)(BX*4), Y4
+	VMOVUPS 96(AX)(BX*4), Y6
+	VMOVUPS (CX)(BX*4), Y1
+	VMOVUPS 32(CX)(BX*4), Y3
+	VMOVUPS 64(CX)(BX*4), Y5
+	VMOVUPS 96(CX)(BX*4), Y7
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y3, Y2, Y2
+	VMULPS  Y5, Y4, Y4
+	VMULPS  Y7, Y6, Y6
+	VMOVUPS Y0, (AX)(BX*4)
+	VMOVUPS Y2, 32(AX)(BX*4)
+	VMOVUPS Y4, 64(AX)(BX*4)
+	VMOVUPS Y6, 96(AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     unrolled1
+
+single1:
+	LEAQ    8(BX), SI
+	CMPQ    SI, DX
+	JG      tail1
+	VMOVUPS (AX)(BX*4), Y0
+	VMOVUPS (CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     single1
+
+tail1:
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	JE           done1
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     numbers<>+0(SB), Y0, Y0
+	VMASKMOVPS   (AX)(BX*4), Y0, Y1
+	VMASKMOVPS   (CX)(BX*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·ScaleShift(SB), NOSPLIT, $0-32

@@ -11,3 +11,8 @@ func GELUForward(y *float32, x *float32, n int)
 //
 //go:noescape
 func GELUBackward(dx *float32, dy *float32, x *float32, n int, keep uint32)
+
+// GELUAndDerivative computes y[i] = x[i]·Φ(x[i]) and dydx[i] = Φ(x[i]) + x[i]·φ(x[i]), i < n.
+//
+//go:noescape
+func GELUAndDerivative(y *float32, dydx *float32, x *float32, n int)

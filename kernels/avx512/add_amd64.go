@@ -17,6 +17,11 @@ func AddScaled(y *float32, x *float32, n int, a float32)
 //go:noescape
 func AddProduct(y *float32, a *float32, b *float32, n int)
 
+// Mul computes y[i] *= x[i], i < n.
+//
+//go:noescape
+func Mul(y *float32, x *float32, n int)
+
 // ScaleShift computes y[i] = scale·x[i] − shift, i < n.
 //
 //go:noescape

@@ -184,6 +184,64 @@ done1:
 	VZEROUPPER
 	RET
 
+// func Mul(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·Mul(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+unrolled1:
+	LEAQ    64(BX), SI
+	CMPQ    SI, DX
+	JG      single1
+	VMOVUPS (AX)(BX*4), Z0
+	VMOVUPS 64(AX)(BX*4), Z2
+	VMOVUPS 128(AX)(BX*4), Z4
+	VMOVUPS 192(AX)(BX*4), Z6
+	VMOVUPS (CX)(BX*4), Z1
+	VMOVUPS 64(CX)(BX*4), Z3
+	VMOVUPS 128(CX)(BX*4), Z5
+	VMOVUPS 192(CX)(BX*4), Z7
+	VMULPS  Z1, Z0, Z0
+	VMULPS  Z3, Z2, Z2
+	VMULPS  Z5, Z4, Z4
+	VMULPS  Z7, Z6, Z6
+	VMOVUPS Z0, (AX)(BX*4)
+	VMOVUPS Z2, 64(AX)(BX*4)
+	VMOVUPS Z4, 128(AX)(BX*4)
+	VMOVUPS Z6, 192(AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     unrolled1
+
+single1:
+	LEAQ    16(BX), SI
+	CMPQ    SI, DX
+	JG      tail1
+	VMOVUPS (AX)(BX*4), Z0
+	VMOVUPS (CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     single1
+
+tail1:
+	MOVQ      DX, SI
+	SUBQ      BX, SI
+	JE        done1
+	MOVQ      $-1, DX
+	BZHIQ     SI, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func ScaleShift(y *float32, x *float32, n int, scale float32, shift float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·ScaleShift(SB), NOSPLIT, $0-32
