@@ -77,6 +77,25 @@ func operations() []operation {
 		{"Residual with drop path", [][]int{{3, 2, 5}, {3, 2, 5}},
 			func(t *Tape, xs []*Var) *Var { return t.Residual(xs[0], xs[1], residualScale) },
 			func(xs [][]float64) []float64 { return refResidual(xs[0], xs[1], residualScale) }},
+		{"LinearResidual", [][]int{{3, 2, 7}, {3, 2, 5}, {7, 5}, {7}},
+			func(t *Tape, xs []*Var) *Var { return t.LinearResidual(xs[0], xs[1], xs[2], xs[3], nil) },
+			func(xs [][]float64) []float64 {
+				return refResidual(xs[0], refLinear(xs[1], xs[2], xs[3], 5, 7), nil)
+			}},
+		{"LinearResidual with drop path", [][]int{{3, 2, 7}, {3, 2, 5}, {7, 5}, {7}},
+			func(t *Tape, xs []*Var) *Var { return t.LinearResidual(xs[0], xs[1], xs[2], xs[3], residualScale) },
+			func(xs [][]float64) []float64 {
+				return refResidual(xs[0], refLinear(xs[1], xs[2], xs[3], 5, 7), residualScale)
+			}},
+		{"MLP", [][]int{{2, 3, 5}, {19, 5}, {19}, {7, 19}, {7}},
+			func(t *Tape, xs []*Var) *Var { return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], nil, nil) },
+			func(xs [][]float64) []float64 { return refMLP(xs, 5, 19, 7) }},
+		{"MLP with residual", [][]int{{3, 2, 5}, {19, 5}, {19}, {7, 19}, {7}, {3, 2, 7}},
+			func(t *Tape, xs []*Var) *Var { return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], xs[5], nil) },
+			func(xs [][]float64) []float64 { return refResidual(xs[5], refMLP(xs, 5, 19, 7), nil) }},
+		{"MLP with drop path", [][]int{{3, 2, 5}, {19, 5}, {19}, {7, 19}, {7}, {3, 2, 7}},
+			func(t *Tape, xs []*Var) *Var { return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], xs[5], residualScale) },
+			func(xs [][]float64) []float64 { return refResidual(xs[5], refMLP(xs, 5, 19, 7), residualScale) }},
 		{"Patchify", [][]int{{2, 3, 6, 4}},
 			func(t *Tape, xs []*Var) *Var { return t.Patchify(xs[0], 2) },
 			func(xs [][]float64) []float64 { return refPatchify(xs[0], 2, 3, 6, 4, 2) }},

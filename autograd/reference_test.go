@@ -32,6 +32,11 @@ func refGELU(x []float64) []float64 {
 	return y
 }
 
+// refMLP is that of xs = x, w1, b1, w2, b2.
+func refMLP(xs [][]float64, in, hidden, out int) []float64 {
+	return refLinear(refGELU(refLinear(xs[0], xs[1], xs[2], in, hidden)), xs[3], xs[4], hidden, out)
+}
+
 // refRows applies f to every row of n elements.
 func refRows(x []float64, n int, f func(row []float64) []float64) []float64 {
 	var y []float64

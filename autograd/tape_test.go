@@ -137,6 +137,10 @@ func TestShapeErrors(t *testing.T) {
 		"Attention":          func(t *Tape) { t.Attention(v(2, 5, 8), 2) },
 		"Attention heads":    func(t *Tape) { t.Attention(v(2, 5, 9), 0) },
 		"Residual":           func(t *Tape) { t.Residual(v(2, 5), v(5, 2), nil) },
+		"LinearResidual":     func(t *Tape) { t.LinearResidual(v(2, 5), v(2, 4), v(3, 4), nil, nil) },
+		"MLP":                func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 6), v(5), nil, nil) },
+		"MLP residual":       func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 7), v(5), v(2, 4), nil) },
+		"MLP scale":          func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 7), v(5), v(2, 5), make([]float32, 3)) },
 		"Residual scale":     func(t *Tape) { t.Residual(v(2, 5), v(2, 5), make([]float32, 5)) },
 		"Prototypes":         func(t *Tape) { t.Prototypes(v(2, 5), v(4, 5), v(5, 1)) },
 		"Patchify":           func(t *Tape) { t.Patchify(v(3, 8, 8), 4) },
@@ -195,9 +199,11 @@ func TestThreads(t *testing.T) {
 			}
 			tape := poisonedTape(dev)
 			h := tape.LayerNorm(tape.GELU(tape.Linear(x, w, b)), b, b, 1e-6)
+			w1, w2 := NewParam(random(dev, 7, 300, 110)), NewParam(random(dev, 8, 110, 300))
+			h = tape.MLP(h, w1, nil, w2, b, h, nil)
 			loss := tape.PrototypeCrossEntropy(tape.L2Normalize(h, 1e-12), v, g, target, rows, 10, 1./70)
 			tape.Backward(loss)
-			got := slices.Concat(loss.Value.Data(), x.Grad.Data(), w.Grad.Data(), b.Grad.Data(), v.Grad.Data(), g.Grad.Data())
+			got := slices.Concat(loss.Value.Data(), x.Grad.Data(), w.Grad.Data(), b.Grad.Data(), v.Grad.Data(), g.Grad.Data(), w1.Grad.Data(), w2.Grad.Data())
 			if want == nil {
 				want = got
 			}

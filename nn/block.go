@@ -61,23 +61,32 @@ func (b *Block) ForwardClass(t *autograd.Tape, x *autograd.Var, drop *DropPath) 
 // rest is the block after the heads of its attention have gathered a, whose use it ends.
 func (b *Block) rest(t *autograd.Tape, x, a *autograd.Var, drop *DropPath) *autograd.Var {
 	n := x.Value.Dim(0)
-	branch := scaled(t, b.Attn.Proj.Forward(t, a), b.Scale1)
-	mid := t.Residual(x, branch, drop.scale(t, b.dropRate, b.index, attentionBranch, n))
-	t.Done(a, branch)
+	keep := drop.scale(t, b.dropRate, b.index, attentionBranch, n)
+	var mid *autograd.Var
+	if b.Scale1.Var == nil {
+		mid = b.Attn.Proj.addTo(t, x, a, keep)
+	} else {
+		mid = addScaled(t, x, b.Attn.Proj.Forward(t, a), b.Scale1, keep)
+	}
+	t.Done(a)
 	h := b.Norm2.Forward(t, mid)
-	branch = scaled(t, b.MLP.Forward(t, h), b.Scale2)
-	y := t.Residual(mid, branch, drop.scale(t, b.dropRate, b.index, mlpBranch, n))
-	t.Done(h, mid, branch)
+	keep = drop.scale(t, b.dropRate, b.index, mlpBranch, n)
+	var y *autograd.Var
+	if b.Scale2.Var == nil {
+		y = b.MLP.addTo(t, mid, h, keep)
+	} else {
+		y = addScaled(t, mid, b.MLP.Forward(t, h), b.Scale2, keep)
+	}
+	t.Done(h, mid)
 	return y
 }
 
-// scaled is a branch, whose use it ends, with LayerScale if there is one.
-func scaled(t *autograd.Tape, branch *autograd.Var, gamma Param) *autograd.Var {
-	if gamma.Var == nil {
-		return branch
-	}
-	y := t.LayerScale(branch, gamma.Var)
+// addScaled is x + keep·gamma·branch with LayerScale's gamma and drop path's keep. It ends the use of branch.
+func addScaled(t *autograd.Tape, x, branch *autograd.Var, gamma Param, keep []float32) *autograd.Var {
+	scaled := t.LayerScale(branch, gamma.Var)
 	t.Done(branch)
+	y := t.Residual(x, scaled, keep)
+	t.Done(scaled)
 	return y
 }
 

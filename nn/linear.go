@@ -17,3 +17,8 @@ func newLinear(in initializer, name string, inDim, outDim int) Linear {
 func (l *Linear) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 	return t.Linear(x, l.Weight.Var, l.Bias.Var)
 }
+
+// addTo is residual + scale·Forward(x), scale by sample.
+func (l *Linear) addTo(t *autograd.Tape, residual, x *autograd.Var, scale []float32) *autograd.Var {
+	return t.LinearResidual(residual, x, l.Weight.Var, l.Bias.Var, scale)
+}

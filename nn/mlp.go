@@ -11,10 +11,10 @@ func newMLP(in initializer, name string, dim, hidden int) MLP {
 
 // Forward maps x (…, C) to the same shape.
 func (m *MLP) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
-	h := m.FC1.Forward(t, x)
-	a := t.GELU(h)
-	t.Done(h)
-	y := m.FC2.Forward(t, a)
-	t.Done(a)
-	return y
+	return m.addTo(t, nil, x, nil)
+}
+
+// addTo is residual + scale·Forward(x), scale by sample.
+func (m *MLP) addTo(t *autograd.Tape, residual, x *autograd.Var, scale []float32) *autograd.Var {
+	return t.MLP(x, m.FC1.Weight.Var, m.FC1.Bias.Var, m.FC2.Weight.Var, m.FC2.Bias.Var, residual, scale)
 }

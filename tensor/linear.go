@@ -8,14 +8,7 @@ import "github.com/godino-ml/godino/kernels"
 //	x    (…, in)
 //	w    (out, in)
 //	bias (out)
-func LinearForward(y, x, w, bias *Tensor) {
-	rows, in, out := checkLinear("LinearForward", y, x, w, bias)
-	p := kernels.Product{TransB: true, M: rows, N: out, K: in, Alpha: 1, A: x.data, LDA: in, B: w.data, LDB: in, C: y.data, LDC: out}
-	if bias != nil {
-		p.Beta, p.D = 1, bias.data // one row for all: its leading dimension is 0
-	}
-	y.dev.LayerProduct(p)
-}
+func LinearForward(y, x, w, bias *Tensor) { linearForward("LinearForward", y, x, w, bias, nil) }
 
 // LinearBackward undoes y = x·wᵀ + bias. dx is overwritten, or added to if add; dw and dbias are added to. Each may be nil: not wanted.
 //
@@ -23,21 +16,44 @@ func LinearForward(y, x, w, bias *Tensor) {
 //	dw    = dyᵀ·x        (out, in)
 //	dbias = Σ rows of dy (out)
 func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
-	rows, in, out := checkLinear("LinearBackward", dy, x, w, dbias)
+	checkLinear("LinearBackward", dy, x, w, dbias)
 	if dx != nil {
-		check(SameShape(dx, x), "LinearBackward", "dx of the shape of x", dx, x)
-		beta := float32(0)
-		if add {
-			beta = 1
-		}
-		dx.dev.LayerProduct(kernels.Product{M: rows, N: in, K: out, Alpha: 1, A: dy.data, LDA: out, B: w.data, LDB: in, Beta: beta, D: dx.data, LDD: in, C: dx.data, LDC: in})
+		linearBackwardInput("LinearBackward", dx, dy, w, add, nil)
 	}
+	linearBackwardWeights("LinearBackward", dw, dbias, dy, x)
+}
+
+// The three products of a linear layer, and what is done to each block of the result while it is in the nearer caches (see
+// kernels.Product.Finish; nil for nothing). Every operation that is a linear layer and more has them from here.
+
+func linearForward(op string, y, x, w, bias *Tensor, finish func(i, j, rows, cols int)) {
+	checkLinear(op, y, x, w, bias)
+	in, out := x.Cols(), y.Cols()
+	p := kernels.Product{TransB: true, M: x.Rows(), N: out, K: in, Alpha: 1, A: x.data, LDA: in, B: w.data, LDB: in, C: y.data, LDC: out, Finish: finish}
+	if bias != nil {
+		p.Beta, p.D = 1, bias.data // one row for all: its leading dimension is 0
+	}
+	y.dev.LayerProduct(p)
+}
+
+func linearBackwardInput(op string, dx, dy, w *Tensor, add bool, finish func(i, j, rows, cols int)) {
+	checkLinear(op, dy, dx, w, nil)
+	in, out := dx.Cols(), dy.Cols()
+	p := kernels.Product{M: dy.Rows(), N: in, K: out, Alpha: 1, A: dy.data, LDA: out, B: w.data, LDB: in, C: dx.data, LDC: in, Finish: finish}
+	if add {
+		p.Beta, p.D, p.LDD = 1, dx.data, in
+	}
+	dx.dev.LayerProduct(p)
+}
+
+func linearBackwardWeights(op string, dw, dbias, dy, x *Tensor) {
 	if dw == nil && dbias == nil {
 		return
 	}
-	p := kernels.Product{TransA: true, M: out, K: rows, Alpha: 1, A: dy.data, LDA: out}
+	in, out := x.Cols(), dy.Cols()
+	p := kernels.Product{TransA: true, M: out, K: x.Rows(), Alpha: 1, A: dy.data, LDA: out}
 	if dw != nil {
-		check(SameShape(dw, w), "LinearBackward", "dw of the shape of w", dw, w)
+		checkLinear(op, dy, x, dw, nil)
 		p.N, p.B, p.LDB = in, x.data, in
 		p.Beta, p.D, p.LDD, p.C, p.LDC = 1, dw.data, in, dw.data, in
 	}
@@ -53,9 +69,8 @@ func (d *Device) LayerProduct(p kernels.Product) {
 	d.product(p)
 }
 
-func checkLinear(op string, y, x, w, bias *Tensor) (rows, in, out int) {
+func checkLinear(op string, y, x, w, bias *Tensor) {
 	ok := len(w.shape) == 2 && x.Cols() == w.shape[1] && y.Cols() == w.shape[0] && x.Rows() == y.Rows() &&
 		(bias == nil || bias.Len() == w.shape[0])
 	check(ok, op, "y (…, out), x (…, in), w (out, in), bias (out) or nil", y, x, w, bias)
-	return x.Rows(), x.Cols(), y.Cols()
 }

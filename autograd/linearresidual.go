@@ -1,0 +1,38 @@
+package autograd
+
+import "github.com/godino-ml/godino/tensor"
+
+// LinearResidual is y[b] = residual[b] + scale[b]·(x[b]·wᵀ + bias) over the leading dimension: Residual(residual, Linear(x, w, bias), scale) in
+// one pass over y. A nil scale is all ones; it is kept until Backward.
+func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
+	y := t.output(t.withCols(x.Value, w.Value.Dim(0)), residual, x, w, bias)
+	tensor.LinearResidualForward(y.Value, residual.Value, x.Value, matrix(w.Value), bias.tensor(), scale)
+	t.keeps(y, x, w)
+	t.undoes(y, func(dy *tensor.Tensor) {
+		// y = residual + scale·(x·wᵀ + bias)
+		branch := t.scaled(dy, scale)
+		dw, db := t.sum(w), t.sum(bias)
+		dx, add := t.grad(x)
+		tensor.LinearBackward(dx, matrix(dw), db, branch, x.Value, matrix(w.Value), add)
+		t.free(branch, dy)
+		t.pass(residual, y)
+	})
+	return y
+}
+
+// scaled is dy times scale by its leading dimension: dy itself if scale is nil, otherwise a tensor that free gives back.
+func (t *Tape) scaled(dy *tensor.Tensor, scale []float32) *tensor.Tensor {
+	if scale == nil {
+		return dy
+	}
+	s := t.arena.New(dy.Shape()...)
+	tensor.ScaleRows(s, dy, scale, false)
+	return s
+}
+
+// free gives back what scaled has made of dy.
+func (t *Tape) free(scaled, dy *tensor.Tensor) {
+	if scaled != dy {
+		t.arena.Free(scaled)
+	}
+}

@@ -1,0 +1,36 @@
+package autograd
+
+import "github.com/godino-ml/godino/tensor"
+
+// MLP is the MLP of a transformer's block with its residual connection, over the leading dimension:
+//
+//	y[b] = residual[b] + scale[b]·(gelu(x[b]·w1ᵀ + b1)·w2ᵀ + b2)
+//
+// x (…, C), w1 (hidden, C), b1 (hidden), w2 (out, hidden), b2 (out), y and residual (…, out). A nil residual is none; a nil scale is all
+// ones, and it is kept until Backward.
+func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale []float32) *Var {
+	y := t.output(t.withCols(x.Value, w2.Value.Dim(0)), x, w1, b1, w2, b2, residual)
+	a := t.arena.New(t.withCols(x.Value, w1.Value.Dim(0))...)
+	if !y.needsGrad {
+		tensor.MLPForward(y.Value, a, nil, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
+		t.arena.Free(a)
+		return y
+	}
+	dadh := t.arena.New(a.Shape()...)
+	tensor.MLPForward(y.Value, a, dadh, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
+	t.keeps(y, x, w1, w2)
+	t.undoes(y, func(dy *tensor.Tensor) {
+		// h = x·w1ᵀ + b1; a = gelu(h); y = residual + scale·(a·w2ᵀ + b2)
+		branch := t.scaled(dy, scale)
+		dw1, db1, dw2, db2 := t.sum(w1), t.sum(b1), t.sum(w2), t.sum(b2)
+		dx, add := t.grad(x)
+		tensor.MLPBackward(dx, dw1, db1, dw2, db2, branch, x.Value, a, dadh, w1.Value, w2.Value, add)
+		t.free(branch, dy)
+		t.arena.Free(a)
+		t.arena.Free(dadh)
+		if residual != nil {
+			t.pass(residual, y)
+		}
+	})
+	return y
+}
