@@ -54,7 +54,7 @@ func TestMLP(t *testing.T) {
 		for _, s := range []struct {
 			samples, tokens, dim, hidden int
 			scale                        []float32
-		}{{1, 1, 1, 1, nil}, {3, 5, 7, 13, []float32{0, 1 / 0.9, 1}}, {5, 101, 96, 421, nil}, {5, 101, 96, 421, []float32{1, 0, 1 / 0.9, -2, 1}}} {
+		}{{1, 1, 1, 1, nil}, {3, 5, 7, 13, []float32{0, 1 / 0.9, 1}}, {5, 75, 40, 201, nil}, {5, 75, 40, 201, []float32{1, 0, 1 / 0.9, -2, 1}}} {
 			t.Run(fmt.Sprint(s), func(t *testing.T) {
 				dev := NewCPU(table, 2)
 				apart := newMLPCase(dev, s.samples, s.tokens, s.dim, s.hidden, s.scale)
