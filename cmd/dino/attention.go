@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
 	"io/fs"
 	"path/filepath"
 
-	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/augment"
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/dino/viz"
-	"github.com/godino-ml/godino/tensor"
 )
 
 type attentionCommand struct {
@@ -79,7 +76,7 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 	if err := makeDir(c.OutputDir); err != nil {
 		return err
 	}
-	paths, err := viz.WriteAttention(c.OutputDir, picture(img), n.attention(img), rows, cols, patch, c.Threshold)
+	paths, err := viz.WriteAttention(c.OutputDir, img.Image(), dino.NewEncoder(n.dev, n.VisionTransformer).Attention(img), rows, cols, patch, c.Threshold)
 	if err != nil {
 		return err
 	}
@@ -88,29 +85,4 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 		fmt.Fprintln(t.out, " ", p)
 	}
 	return nil
-}
-
-// attention is what the class token looks at in the last block: (heads, patches).
-func (n *network) attention(img *dataset.RGB) [][]float32 {
-	pixels := make([]float32, 3*img.W*img.H)
-	augment.Normalize(pixels, img, augment.ImageNetMean, augment.ImageNetStd)
-	tape := autograd.NewEvalTape(tensor.NewArena(n.dev))
-	x := autograd.NewConst(tensor.FromSlice(n.dev, pixels, 1, 3, img.H, img.W))
-	weights := n.LastSelfAttention(tape, x) // (1, heads, tokens, tokens)
-	heads, tokens := weights.Dim(1), weights.Dim(3)
-	rows := make([][]float32, heads)
-	for h := range rows {
-		first := weights.Data()[h*tokens*tokens:][:tokens] // of the class token
-		rows[h] = append([]float32(nil), first[1:]...)
-	}
-	return rows
-}
-
-// picture is an RGB as the standard library knows images.
-func picture(img *dataset.RGB) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, img.W, img.H))
-	for i := range img.W * img.H {
-		out.SetRGBA(i%img.W, i/img.W, color.RGBA{img.Pix[3*i], img.Pix[3*i+1], img.Pix[3*i+2], 255})
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -88,4 +89,22 @@ func plural(n int, word string) string {
 		word += "s"
 	}
 	return count(n) + " " + word
+}
+
+// openFiles opens a folder or tar whose layout means something.
+func openFiles(flag, path string) (*dataset.Files, error) {
+	f, err := dataset.OpenFiles(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s: %w: check the path", flag, err)
+	}
+	return f, dataError(err)
+}
+
+// readAtMost reads all of r, and refuses more than limit bytes.
+func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+	p, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(p)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return p, err
 }

@@ -91,7 +91,7 @@ func (r *demoReport) attention(path string) error {
 	for class := range shapes.Classes {
 		index := (r.images+len(shapes.Classes)-1)/len(shapes.Classes)*len(shapes.Classes) + class
 		shown := shapes.Picture(r.config.Seed, index, grid*cell)
-		heads := n.attention(drawPicture(r.config.Seed, index, seen))
+		heads := dino.NewEncoder(n.dev, n.VisionTransformer).Attention(drawPicture(r.config.Seed, index, seen))
 		mean := make([]float32, grid*grid)
 		for _, h := range heads {
 			for i, v := range h {
@@ -116,9 +116,9 @@ func (r *demoReport) crops(path string) error {
 	var images []image.Image
 	for i := range rows {
 		img := drawPicture(r.config.Seed, i, r.config.GlobalCropsSize)
-		images = append(images, enlarged(picture(img), zoom))
+		images = append(images, enlarged(img.Image(), zoom))
 		for v := range m.Views() {
-			images = append(images, enlarged(picture(m.Picture(&scratch, img, v, augment.CropStream(r.config.Seed, 0, i, v))), zoom))
+			images = append(images, enlarged(m.Picture(&scratch, img, v, augment.CropStream(r.config.Seed, 0, i, v)).Image(), zoom))
 		}
 	}
 	return viz.WritePNG(path, viz.Sheet(images, 1+m.Views(), 6))

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/godino-ml/godino/dino/dataset"
 )
 
 // Exit statuses, so that scripts can tell what went wrong.
@@ -46,4 +48,12 @@ func exitStatus(err error) int {
 		return s.status
 	}
 	return exitFailure
+}
+
+// badImageIsData gives the status of data to an error about a picture.
+func badImageIsData(err error) error {
+	if bad := (*dataset.BadImageError)(nil); errors.As(err, &bad) {
+		return dataError(err)
+	}
+	return err
 }

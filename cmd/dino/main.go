@@ -29,9 +29,15 @@ type commands struct {
 	KNN       knnCommand       `cmd:"" name:"knn" help:"Score a network by weighted nearest neighbours."`
 	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
-	Demo      demoCommand      `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
-	Doctor    doctorCommand    `cmd:"" help:"Say what this machine offers and how fast it is."`
-	Bench     benchCommand     `cmd:"" help:"Measure how fast the engine is here, beside what bounds it."`
+	Video     videoCommand     `cmd:"" help:"Draw where a network looks in the frames of a video."`
+
+	Retrieval  retrievalCommand  `cmd:"" help:"Score a network by searching images that show the same: revisited Oxford and Paris, or your own."`
+	CopyDetect copyDetectCommand `cmd:"" name:"copydetect" help:"Score a network by finding the originals of altered copies: Copydays, or copies made here."`
+	VideoSeg   videoSegCommand   `cmd:"" name:"videoseg" help:"Score a network by carrying the first frame's objects through a video: DAVIS."`
+
+	Demo   demoCommand   `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
+	Doctor doctorCommand `cmd:"" help:"Say what this machine offers and how fast it is."`
+	Bench  benchCommand  `cmd:"" help:"Measure how fast the engine is here, beside what bounds it."`
 
 	Verbose bool             `short:"v" help:"Log more of what happens, to standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit."`

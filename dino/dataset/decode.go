@@ -44,7 +44,8 @@ func (e *BadImageError) Unwrap() error { return e.Err }
 // endings are the file name endings that count as images, in lower case.
 var endings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 
-func isImageName(name string) bool {
+// IsImageName says whether a file of that name counts as an image, by its ending.
+func IsImageName(name string) bool {
 	return slices.Contains(endings, strings.ToLower(filepath.Ext(name)))
 }
 

@@ -27,3 +27,14 @@ func (img *RGB) resize(w, h int) {
 	}
 	img.W, img.H = w, h
 }
+
+// Image is the picture as the standard library knows images, on memory of its own.
+func (p *RGB) Image() *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
+	for i := range p.W * p.H {
+		o := out.Pix[4*i : 4*i+4 : 4*i+4]
+		copy(o, p.Pix[3*i:3*i+3])
+		o[3] = 255
+	}
+	return out
+}

@@ -37,7 +37,7 @@ func newTarDataset(f *os.File, file, inside string, opts Options) (*Dataset, err
 	if kind := compression(string(magic[:n])); kind != "" {
 		return nil, fmt.Errorf("%s is compressed (%s): images are read from a tar by their place in it, so unpack it once (for example: gunzip, xz -d, zstd -d) and give the .tar", file, kind)
 	}
-	if f := sniff(magic[:n]); f != nil || isImageName(file) {
+	if f := sniff(magic[:n]); f != nil || IsImageName(file) {
 		return nil, fmt.Errorf("%s is one image; give the folder that it lies in", file)
 	}
 	l, err := indexTar(f, st.Size(), inside)

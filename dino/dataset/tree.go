@@ -17,7 +17,7 @@ type listing struct {
 }
 
 func (l *listing) add(it item) {
-	if isImageName(it.path) {
+	if IsImageName(it.path) {
 		l.items = append(l.items, it)
 		return
 	}

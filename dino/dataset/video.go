@@ -29,13 +29,13 @@ func DAVIS(f *Files, split string, names []string) ([]Sequence, error) {
 		parts := strings.Split(name, "/")
 		n := len(parts)
 		switch {
-		case n >= 4 && parts[n-4] == "JPEGImages" && parts[n-3] == resolution && isImageName(name):
+		case n >= 4 && parts[n-4] == "JPEGImages" && parts[n-3] == resolution && IsImageName(name):
 			frames[parts[n-2]] = append(frames[parts[n-2]], name)
 		case n >= 4 && parts[n-4] == "Annotations" && parts[n-3] == resolution && strings.EqualFold(path.Ext(name), ".png"):
 			if masks[parts[n-2]] == nil {
 				masks[parts[n-2]] = map[string]string{}
 			}
-			masks[parts[n-2]][stem(name)] = name
+			masks[parts[n-2]][Stem(name)] = name
 		case n >= 2 && slices.Contains(parts, "ImageSets") && path.Base(name) == split+".txt":
 			lists[parts[n-2]] = name
 		}
@@ -72,11 +72,11 @@ func DAVIS(f *Files, split string, names []string) ([]Sequence, error) {
 		}
 		slices.SortFunc(s.Frames, CompareNatural)
 		for _, frame := range s.Frames {
-			s.Masks = append(s.Masks, masks[name][stem(frame)])
+			s.Masks = append(s.Masks, masks[name][Stem(frame)])
 		}
 		if s.Masks[0] == "" {
 			if explicit {
-				return nil, fmt.Errorf("%s: no mask Annotations/…/%s/%s.png for the first frame of %s", f.Root(), name, stem(s.Frames[0]), name)
+				return nil, fmt.Errorf("%s: no mask Annotations/…/%s/%s.png for the first frame of %s", f.Root(), name, Stem(s.Frames[0]), name)
 			}
 			continue
 		}
@@ -122,12 +122,13 @@ func sequencesIn(text string) []string {
 	return names
 }
 
-func stem(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
+// Stem is the name of a file without folders and ending.
+func Stem(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
 // Frames are the images of f in natural order, and of each the mask of the same name, up to the ending, among masks, "" where there is none.
 func Frames(f, masks *Files) (s Sequence, err error) {
 	for _, name := range f.Names() {
-		if isImageName(name) {
+		if IsImageName(name) {
 			s.Frames = append(s.Frames, name)
 		}
 	}
@@ -142,11 +143,11 @@ func Frames(f, masks *Files) (s Sequence, err error) {
 	byStem := map[string]string{}
 	for _, name := range masks.Names() {
 		if strings.EqualFold(path.Ext(name), ".png") {
-			byStem[stem(name)] = name
+			byStem[Stem(name)] = name
 		}
 	}
 	for i, frame := range s.Frames {
-		s.Masks[i] = byStem[stem(frame)]
+		s.Masks[i] = byStem[Stem(frame)]
 	}
 	return s, nil
 }

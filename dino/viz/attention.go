@@ -38,7 +38,7 @@ func WriteAttention(dir string, img image.Image, attention [][]float32, gridH, g
 	if err := write("img", input); err != nil {
 		return paths, err
 	}
-	maps := append(slices.Clone(attention), mean(attention))
+	maps := append(slices.Clone(attention), MeanOfHeads(attention))
 	for i, a := range maps {
 		name := fmt.Sprintf("head%d", i)
 		if i == len(attention) {
@@ -49,7 +49,7 @@ func WriteAttention(dir string, img image.Image, attention [][]float32, gridH, g
 			return paths, err
 		}
 		if threshold == 0 {
-			if err := write("overlay-"+name, blend(input, colours)); err != nil {
+			if err := write("overlay-"+name, Blend(input, colours)); err != nil {
 				return paths, err
 			}
 			continue
@@ -116,7 +116,8 @@ func Mask(attention []float32, threshold float64) []bool {
 	return mask
 }
 
-func mean(attention [][]float32) []float32 {
+// MeanOfHeads is the mean of several maps.
+func MeanOfHeads(attention [][]float32) []float32 {
 	m := make([]float32, len(attention[0]))
 	for i := range m {
 		var sum float64
@@ -193,8 +194,8 @@ func half(a, b color.RGBA) color.RGBA {
 	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
 }
 
-// blend is the mean of two pictures of one size.
-func blend(a, b *image.RGBA) *image.RGBA {
+// Blend is the mean of two pictures of one size.
+func Blend(a, b *image.RGBA) *image.RGBA {
 	out := image.NewRGBA(a.Bounds())
 	for y := range a.Bounds().Dy() {
 		for x := range a.Bounds().Dx() {
