@@ -172,8 +172,27 @@ func TestSegmentVideo(t *testing.T) {
 			t.Errorf("%d frames, %v", frames, err)
 		}
 	}
+	// The objects are away for three frames, longer than labels are remembered, and come back: the first frame still tells them.
 	_, first := scene(0)
-	err := SegmentVideo(context.Background(), dev, m, 2, func(i int) (*dataset.RGB, error) { return dataset.NewRGB(10, 10), nil }, first, DefaultVideo(), func(int, eval.Mask) error { return nil })
+	o := DefaultVideo()
+	o.Size, o.Last = 64, 1
+	away := func(i int) (*dataset.RGB, error) {
+		if i > 0 && i < 4 {
+			return dataset.NewRGB(w, h), nil
+		}
+		img, _ := scene(0)
+		return img, nil
+	}
+	err := SegmentVideo(context.Background(), dev, m, 5, away, first, o, func(i int, got eval.Mask) error {
+		if j := eval.RegionSimilarity(first, got, 1); i == 4 && !(j > 0.75) {
+			t.Errorf("after the objects have come back: J %.2f", j)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	err = SegmentVideo(context.Background(), dev, m, 2, func(i int) (*dataset.RGB, error) { return dataset.NewRGB(10, 10), nil }, first, DefaultVideo(), func(int, eval.Mask) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "10×10") {
 		t.Errorf("a frame of another size: %v", err)
 	}

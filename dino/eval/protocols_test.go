@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -308,6 +310,67 @@ func TestPropagationAgainstNumpy(t *testing.T) {
 		if _, err := wrong.Propagate(tensor.CPU(), same, 3, 3, []PatchFrame{{same, labels}}); err == nil {
 			t.Errorf("%+v was accepted", wrong)
 		}
+	}
+}
+
+// TestPropagationInBlocks: a grid so large that similarities are computed in several blocks of rows, against the definition, patch by patch.
+func TestPropagationInBlocks(t *testing.T) {
+	const rows, cols, d, frames = 40, 60, 4, 3
+	random := rand.New(rand.NewPCG(1, 2))
+	features := func() []float32 {
+		f := make([]float32, rows*cols*d)
+		for at := 0; at < len(f); at += d {
+			var norm float64
+			for j := range d {
+				f[at+j] = float32(random.NormFloat64())
+				norm += float64(f[at+j]) * float64(f[at+j])
+			}
+			for j := range d {
+				f[at+j] /= float32(math.Sqrt(norm))
+			}
+		}
+		return f
+	}
+	var context []PatchFrame
+	for range frames {
+		labels := make([]float32, rows*cols)
+		for i := range labels {
+			labels[i] = random.Float32()
+		}
+		context = append(context, PatchFrame{features(), labels})
+	}
+	target := features()
+	p := Propagation{Radius: 12, TopK: 5, Temperature: 0.1}
+	got, err := p.Propagate(tensor.CPU(), target, rows, cols, context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type candidate struct{ similarity, label float64 }
+	for i := 0; i < rows*cols; i += 7 {
+		var all []candidate
+		for _, f := range context {
+			for j := range rows * cols {
+				dy, dx := i/cols-j/cols, i%cols-j%cols
+				if max(dy, -dy, dx, -dx) > p.Radius {
+					continue
+				}
+				var dot float64
+				for k := range d {
+					dot += float64(target[i*d+k]) * float64(f.Features[j*d+k])
+				}
+				all = append(all, candidate{dot, float64(f.Labels[j])})
+			}
+		}
+		slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(b.similarity, a.similarity) })
+		if all[4].similarity-all[5].similarity < 1e-5 {
+			continue // too close for float32 to tell
+		}
+		var sum, total float64
+		for _, c := range all[:5] {
+			w := math.Exp(c.similarity / p.Temperature)
+			sum, total = sum+w*c.label, total+w
+		}
+		near(t, fmt.Sprint("patch ", i), float64(got[i]), sum/total, 1e-4)
 	}
 }
 

@@ -47,7 +47,7 @@ for level, found in want.items():
 
 # Whitening and GeM.
 F = np.float32(rng.standard_normal((30, 5)) @ rng.standard_normal((5, 5)) + 1)
-F[:, 4] = F[:, 3] * 1.0001  # a direction that is all but empty
+F[:, 4] = F[:, 3] + np.float32(1e-3 * rng.standard_normal(30))  # a direction that is all but empty
 F64 = F.astype(float)
 values, vectors = np.linalg.eigh(F64.T @ F64 / len(F))
 floored = np.maximum(values, 1e-5 * values.max())
