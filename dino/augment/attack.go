@@ -144,7 +144,8 @@ func dot(img *dataset.RGB, x, y, radius float64, colour [3]byte) {
 
 // blurred blurs by a Gaussian of that deviation in pixels of a picture whose longer side is 512.
 func blurred(img *dataset.RGB, radius float64) *dataset.RGB {
-	out := &dataset.RGB{W: img.W, H: img.H, Pix: append([]byte(nil), img.Pix...)}
-	new(Scratch).gaussianBlur(out.Pix, out.W, out.H, radius*float64(max(img.W, img.H))/512)
-	return out
+	var s Scratch
+	s.resize(&s.crop, img.W, img.H, img, Box{W: img.W, H: img.H}, false)
+	s.gaussianBlur(&s.crop, radius*float64(max(img.W, img.H))/512)
+	return s.picture(&s.crop)
 }
