@@ -14,12 +14,13 @@ import (
 func BenchmarkAttention(b *testing.B) {
 	for _, table := range kernels.Tables() {
 		for _, threads := range measure.Threads() {
-			dev := tensor.NewCPU(table, threads)
-			for _, s := range measure.Attentions {
-				forward, backward := measure.Attention(dev, s)
-				name := fmt.Sprintf("%s/threads=%d", table.Name, threads)
-				bestOf(b, name, dev, forward)
-				bestOf(b, name, dev, backward)
+			for _, dev := range precisions(tensor.NewCPU(table, threads)) {
+				for _, s := range measure.Attentions {
+					forward, backward := measure.Attention(dev, s)
+					name := fmt.Sprintf("%s/threads=%d/%s", table.Name, threads, dev.Precision())
+					bestOf(b, name, dev, forward)
+					bestOf(b, name, dev, backward)
+				}
 			}
 		}
 	}

@@ -108,15 +108,6 @@ func trainUntil(t *testing.T, o Options, steps int) {
 	}
 }
 
-// bf16Table is the best table, with bf16 of plain Go if the CPU has none.
-func bf16Table() *kernels.Table {
-	table := *kernels.Best()
-	if table.GemmBF16 == nil {
-		table.GemmBF16 = kernels.ReferenceGemmBF16()
-	}
-	return &table
-}
-
 func checkpointBytes(t *testing.T, o Options) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(o.OutputDir, CheckpointName))
@@ -139,7 +130,7 @@ func TestSameBits(t *testing.T) {
 		t.Run(fmt.Sprintf("accum%d/%s", c.accum, c.precision), func(t *testing.T) {
 			variant := func(threads, workers int) Options {
 				o := base
-				o.OutputDir, o.Device, o.Workers = filepath.Join(t.TempDir(), "run"), tensor.NewCPU(bf16Table(), threads), workers
+				o.OutputDir, o.Device, o.Workers = filepath.Join(t.TempDir(), "run"), tensor.NewCPU(kernels.WithBF16(kernels.Best()), threads), workers
 				o.Config.Accum, o.Config.BatchSize, o.Config.Precision = c.accum, 8/c.accum, c.precision.String()
 				return o
 			}
@@ -159,7 +150,7 @@ func TestSameBits(t *testing.T) {
 
 			o = variant(2, 3)
 			trainUntil(t, o, 2)
-			o.Resume, o.Workers, o.Device = ResumeLatest, 1, tensor.NewCPU(bf16Table(), 1)
+			o.Resume, o.Workers, o.Device = ResumeLatest, 1, tensor.NewCPU(kernels.WithBF16(kernels.Best()), 1)
 			trainUntil(t, o, 4) // the end of the first epoch
 			trainUntil(t, o, 5)
 			var first Start

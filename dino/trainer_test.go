@@ -224,7 +224,7 @@ func TestStepInBF16(t *testing.T) {
 	c := tinyConfig()
 	step := func(precision tensor.Precision) (loss float64, gradients map[string][]float32) {
 		c.Precision = precision.String()
-		tr, err := NewTrainer(tensor.NewCPU(bf16Table(), 2), c, 40)
+		tr, err := NewTrainer(tensor.NewCPU(kernels.WithBF16(kernels.Best()), 2), c, 40)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ type AttentionHead struct {
 // AttentionWork is how many float32 of scratch memory the attention kernels of any table need for a head of n keys of d elements and
 // no more queries than that.
 func AttentionWork(n, d int) int {
-	return attentionTilesWork(n, d)
+	return max(attentionTilesWork(n, d), attentionBF16Work(n, d))
 }
 
 // attentionForward: p[i,j] = softmax over j of scale·q[i]·k[j], y[i] = Σ_j p[i,j]·v[j], lse[i] = log Σ_j exp(scale·q[i]·k[j]), which is

@@ -31,6 +31,15 @@ var attentionAVX512 = AttentionTiles{
 	Delta: attentionDelta,
 }
 
+var attentionAVX512BF16 = AttentionBF16Tiles{
+	AttentionTiles: &attentionAVX512,
+	Product:        attentionProductAVX512BF16.product,
+	Rows: func(dst []float32, ldd int, src []float32, lds, m, n int) {
+		avx512.AttentionBF16Rows(&dst[0], ldd, &src[0], lds, m, n)
+	},
+	Pack: &gemmAVX512BF16,
+}
+
 // attentionProducts are the products of one instruction set by how many times 8 columns they compute, from 1 on.
 type attentionProducts []func(c *float32, ldc int, a *float32, ars, acs int, b *float32, ldb, m, k int, add bool)
 
@@ -39,6 +48,10 @@ var (
 	attentionProductAVX512 = attentionProducts{
 		avx512.AttentionProduct8, avx512.AttentionProduct16, avx512.AttentionProduct24, avx512.AttentionProduct32,
 		avx512.AttentionProduct40, avx512.AttentionProduct48, avx512.AttentionProduct56, avx512.AttentionProduct64,
+	}
+	attentionProductAVX512BF16 = attentionProducts{
+		avx512.AttentionBF16Product8, avx512.AttentionBF16Product16, avx512.AttentionBF16Product24, avx512.AttentionBF16Product32,
+		avx512.AttentionBF16Product40, avx512.AttentionBF16Product48, avx512.AttentionBF16Product56, avx512.AttentionBF16Product64,
 	}
 )
 

@@ -75,10 +75,7 @@ func newAttentionSpace(work []float32, n, d int) (s attentionSpace) {
 // Forward computes attentionForward.
 func (t *AttentionTiles) Forward(y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
 	if h.D%8 != 0 {
-		p, work := padHead(h, work)
-		out := work[:h.M*p.D]
-		t.Forward(out, p.D, lse, p, work[len(out):])
-		copyRows(y, ldy, out, p.D, h.M, h.D)
+		padForward(t.Forward, y, ldy, lse, h, work)
 		return
 	}
 	s := newAttentionSpace(work, h.N, h.D)
@@ -118,7 +115,7 @@ func (t *AttentionTiles) weights(h AttentionHead, from, m int, s *attentionSpace
 // Backward computes attentionBackward.
 func (t *AttentionTiles) Backward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) {
 	if h.D%8 != 0 {
-		t.padBackward(dq, dk, dv, dy, y, ldy, lse, h, add, work)
+		padBackward(t.Backward, dq, dk, dv, dy, y, ldy, lse, h, add, work)
 		return
 	}
 	s := newAttentionSpace(work, h.N, h.D)
@@ -155,8 +152,17 @@ func (t *AttentionTiles) transpose(dst, x []float32, h AttentionHead, s *attenti
 	t.Transpose(dst[i:], s.ld, s.rows, h.D, h.D)
 }
 
-// padBackward computes Backward of a head whose rows have to be padded; more is its add.
-func (t *AttentionTiles) padBackward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, more bool, work []float32) {
+// padForward computes the forward of a head whose rows have to be padded.
+func padForward(forward func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32), y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
+	p, work := padHead(h, work)
+	out := work[:h.M*p.D]
+	forward(out, p.D, lse, p, work[len(out):])
+	copyRows(y, ldy, out, p.D, h.M, h.D)
+}
+
+// padBackward computes the backward of a head whose rows have to be padded; more is its add.
+func padBackward(backward func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32),
+	dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, more bool, work []float32) {
 	p, work := padHead(h, work)
 	n, d := h.N, p.D
 	var x [5][]float32
@@ -165,7 +171,7 @@ func (t *AttentionTiles) padBackward(dq, dk, dv, dy, y []float32, ldy int, lse [
 	}
 	padRows(x[0], d, dy, ldy, n, h.D)
 	padRows(x[1], d, y, ldy, n, h.D)
-	t.Backward(x[2], x[3], x[4], x[0], x[1], d, lse, p, false, work)
+	backward(x[2], x[3], x[4], x[0], x[1], d, lse, p, false, work)
 	for i, out := range [3][]float32{dq, dk, dv} {
 		if more {
 			for r := range n {

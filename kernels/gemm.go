@@ -98,7 +98,7 @@ type Product struct {
 	// A function that is made once and kept, and reads what changes from a struct, allocates nothing.
 	Finish func(i, j, rows, cols int)
 
-	// BF16 asks for the table's GemmBF16, which must not be nil: op(A) and op(B) are rounded to bf16, for RowSums too. See ReferenceGemmBF16.
+	// BF16 asks for the table's GemmBF16, which must not be nil: op(A) and op(B) are rounded to bf16, for RowSums too. See gemmbf16.go.
 	BF16 bool
 }
 

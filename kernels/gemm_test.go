@@ -8,16 +8,17 @@ import (
 	"testing"
 )
 
-// gemmTables are the tables of this CPU, and for each that has products in bf16 one with these as Gemm, the plain Go ones too.
+// gemmTables are the tables of this CPU, and for each that has bf16 one with this as Gemm and attention, the plain Go ones too.
 func gemmTables() []*Table {
 	tables := Tables()
 	for _, t := range Tables() {
 		if t.Name == "reference" {
-			t.GemmBF16 = ReferenceGemmBF16()
+			t = WithBF16(t)
 		}
 		if t.GemmBF16 != nil {
 			bf16 := *t
 			bf16.Name, bf16.Gemm = t.Name+" in bf16", *t.GemmBF16
+			bf16.AttentionForward, bf16.AttentionBackward = t.AttentionForwardBF16, t.AttentionBackwardBF16
 			tables = append(tables, &bf16)
 		}
 	}
@@ -28,7 +29,7 @@ func gemmTables() []*Table {
 func (g *GemmKernel) operand(r *rand.Rand) float32 {
 	x := r.Float32()*2 - 1
 	if g.Terms == 2 {
-		x = fromBF16(toBF16(x))
+		x = roundBF16(x)
 	}
 	return x
 }

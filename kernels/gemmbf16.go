@@ -1,39 +1,21 @@
 package kernels
 
 import (
-	"fmt"
 	"math"
 	"unsafe"
 )
 
-// ReferenceGemmBF16 is the meaning of products in bf16: op(A) and op(B) are rounded to bf16, float32 cut to 8 bits of significand, to nearest
+// referenceGemmBF16 is the meaning of products in bf16: op(A) and op(B) are rounded to bf16, float32 cut to 8 bits of significand, to nearest
 // with ties to even; the exact products of two of those are added to a sum in float32, the second of every two terms before the first.
 // Denormals are zero: those of A and B, and those that a sum would be. NaN and infinities stay what they are. alpha, beta and D are float32.
-//
-// It is in no table: without the CPU's instructions, float32 is faster.
-func ReferenceGemmBF16() *GemmKernel {
-	return &GemmKernel{
-		MR: 2, NR: 4, KC: 768, Terms: 2,
-		Panel:       gemmBF16Panel,
-		PackRows:    gemmBF16PackRows,
-		PackColumns: gemmBF16PackColumns,
-		SumRows:     gemmBF16SumRows,
-		Peak:        gemmPeak,
-		PeakFLOP:    16,
-	}
-}
-
-// WhyNoBF16 says why a table has no products in bf16: nothing if it has.
-func WhyNoBF16(t *Table) string {
-	if t.GemmBF16 != nil {
-		return ""
-	}
-	for _, other := range Tables() {
-		if other.GemmBF16 != nil {
-			return fmt.Sprintf("the %s kernels: only those of %s have it (GODINO_KERNELS chooses)", t.Name, other.Name)
-		}
-	}
-	return "this CPU: it needs AVX512_BF16 (Intel Cooper Lake and Sapphire Rapids, AMD Zen 4, and later)"
+var referenceGemmBF16 = GemmKernel{
+	MR: 2, NR: 4, KC: 768, Terms: 2,
+	Panel:       gemmBF16Panel,
+	PackRows:    gemmBF16PackRows,
+	PackColumns: gemmBF16PackColumns,
+	SumRows:     gemmBF16SumRows,
+	Peak:        gemmPeak,
+	PeakFLOP:    16,
 }
 
 // gemmBF16Panel is gemmPanel of packed words that hold two terms each.
@@ -126,9 +108,9 @@ func fromBF16(w uint32) float32 { return math.Float32frombits(w << 16) }
 
 // flushed is x, or 0 of its sign in place of a denormal.
 func flushed(x float32) float32 {
-	const least = 0x1p-126
-	if x < least && x > -least {
-		return float32(math.Copysign(0, float64(x)))
+	const sign, exponent = 1 << 31, 0xff << 23
+	if b := math.Float32bits(x); b&exponent == 0 {
+		return math.Float32frombits(b & sign)
 	}
 	return x
 }

@@ -57,7 +57,7 @@ func anything(r *rand.Rand, n int) []float32 {
 func TestGemmBF16Pack(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, table := range nativeBF16(t) {
-		g, plain := table.GemmBF16, ReferenceGemmBF16()
+		g, plain := table.GemmBF16, &referenceGemmBF16
 		for _, width := range []int{g.MR, g.NR} {
 			for n := 1; n <= width; n++ {
 				for _, k := range []int{1, 2, 3, 15, 16, 17, 30, 31, 32, 33, 34, 62, 63, 64, 65, 95, 97} {
@@ -85,7 +85,7 @@ func TestGemmBF16Pack(t *testing.T) {
 // and sums that cancel.
 func TestGemmBF16Bits(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
-	plain := &Table{Name: "reference", GemmBF16: ReferenceGemmBF16()}
+	plain := &Table{Name: "reference", GemmBF16: &referenceGemmBF16}
 	for _, table := range nativeBF16(t) {
 		if plain.GemmBF16.KC != table.GemmBF16.KC {
 			t.Fatalf("%s adds %d terms in registers, the plain version %d", table.Name, table.GemmBF16.KC, plain.GemmBF16.KC)

@@ -1,6 +1,6 @@
 package kernels
 
-// Table is one kernel for every operation. Its entries are never nil, but for GemmBF16: a table starts as a copy of Reference, and lines are overridden by
+// Table is one kernel for every operation. Its entries are never nil, but for those in bf16: a table starts as a copy of Reference, and lines are overridden by
 // what a CPU does faster. What an entry computes is written at the reference function of the same name.
 type Table struct {
 	Name string // reference, avx2 or avx512
@@ -12,6 +12,10 @@ type Table struct {
 	AttentionForward  func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32)                           // attention.go
 	AttentionBackward func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) // attention.go
 	AttentionWeights  func(p []float32, h AttentionHead, work []float32)                                                   // attention.go
+
+	// Attention with products in bf16: nil where GemmBF16 is.
+	AttentionForwardBF16  func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32)                           // attentionbf16.go
+	AttentionBackwardBF16 func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) // attentionbf16.go
 
 	// Rows and elements: one row, several of layer norm, or any number of elements, a call. Backwards with add add to dx, others overwrite it;
 	// those without a choice add.

@@ -29,6 +29,7 @@ func nativeTables() []*Table {
 	z.Gemm = gemmAVX512
 	if cpu.X86.HasAVX512BF16 {
 		z.GemmBF16 = &gemmAVX512BF16
+		z.AttentionForwardBF16, z.AttentionBackwardBF16 = attentionAVX512BF16.Forward, attentionAVX512BF16.Backward
 	}
 	avx512Rows.override(&z)
 	avx512Pixels.override(&z)

@@ -25,6 +25,10 @@ func AttentionForward(y, lse, qkv *Tensor, heads int) {
 		blocks = (n + block - 1) / block
 	}
 	rows := (n + blocks - 1) / blocks
+	forward := t.AttentionForward
+	if dev.precision == BF16 {
+		forward = t.AttentionForwardBF16
+	}
 	each := kernels.AttentionWork(n, d)
 	work := dev.scratch(dev.Threads() * each)
 	defer dev.release(work)
@@ -37,7 +41,7 @@ func AttentionForward(y, lse, qkv *Tensor, heads int) {
 		h := attentionHead(qkv.data, head/heads, head%heads, n, c, d)
 		h.Q, h.M = h.Q[from*h.LD:], to-from
 		o := y.data[(head/heads*n+from)*c+head%heads*d:]
-		t.AttentionForward(o, c, lse.data[head*n+from:head*n+to], h, work[worker*each:(worker+1)*each])
+		forward(o, c, lse.data[head*n+from:head*n+to], h, work[worker*each:(worker+1)*each])
 	})
 }
 
@@ -52,6 +56,10 @@ func AttentionBackward(dqkv, dy, qkv, y, lse *Tensor, heads int, add bool) {
 	}
 	dev, t := qkv.dev, qkv.dev.kernels
 	d := c / heads
+	backward := t.AttentionBackward
+	if dev.precision == BF16 {
+		backward = t.AttentionBackwardBF16
+	}
 	each := kernels.AttentionWork(n, d)
 	work := dev.scratch(dev.Threads() * each)
 	defer dev.release(work)
@@ -60,7 +68,7 @@ func AttentionBackward(dqkv, dy, qkv, y, lse *Tensor, heads int, add bool) {
 		h := attentionHead(qkv.data, sample, head, n, c, d)
 		g := attentionHead(dqkv.data, sample, head, n, c, d)
 		from := sample*n*c + head*d
-		t.AttentionBackward(g.Q, g.K, g.V, dy.data[from:], y.data[from:], c, lse.data[chunk*n:(chunk+1)*n], h, add, work[worker*each:(worker+1)*each])
+		backward(g.Q, g.K, g.V, dy.data[from:], y.data[from:], c, lse.data[chunk*n:(chunk+1)*n], h, add, work[worker*each:(worker+1)*each])
 	})
 }
 

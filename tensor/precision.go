@@ -7,8 +7,8 @@ import (
 	"github.com/godino-ml/godino/kernels"
 )
 
-// Precision is the format of the numbers that a device multiplies in the products of layers: LinearForward and LinearBackward. Tensors are
-// float32 whatever it is, and so are sums and every other operation.
+// Precision is the format of the numbers that a device multiplies in linear layers and attention. Tensors are float32 whatever it is, and so
+// are sums and every other operation: the logits of prototypes too, whose step bf16 makes no faster.
 type Precision int
 
 const (

@@ -13,9 +13,7 @@ import (
 
 // bf16Tables are the tables that have products in bf16, and the plain one with those of plain Go.
 func bf16Tables() []*kernels.Table {
-	reference := kernels.Reference()
-	reference.GemmBF16 = kernels.ReferenceGemmBF16()
-	tables := []*kernels.Table{reference}
+	tables := []*kernels.Table{kernels.WithBF16(kernels.Reference())}
 	for _, t := range kernels.Tables() {
 		if t.GemmBF16 != nil {
 			tables = append(tables, t)
@@ -117,6 +115,48 @@ func TestLinearBF16(t *testing.T) {
 				}
 				exact.pool.Close()
 			}
+		}
+	}
+}
+
+// TestAttentionBF16: attention in bf16 is near that of float32, and not the same; its bits do not depend on the threads.
+func TestAttentionBF16(t *testing.T) {
+	for _, table := range bf16Tables() {
+		const b, n, heads, d = 2, 37, 3, 24
+		var one [2][]float32
+		for threads := 1; threads <= 3; threads++ {
+			exact := NewCPU(table, threads)
+			name := fmt.Sprintf("%s, %d threads", table.Name, threads)
+			attention := func(dev *Device) (y, dqkv *Tensor) {
+				r := rand.New(rand.NewPCG(4, 4))
+				random := func(shape ...int) *Tensor {
+					x := New(dev, shape...)
+					for i := range x.data {
+						x.data[i] = float32(r.NormFloat64())
+					}
+					return x
+				}
+				qkv, dy := random(b, n, 3*heads*d), random(b, n, heads*d)
+				y, dqkv = New(dev, b, n, heads*d), New(dev, b, n, 3*heads*d)
+				lse := New(dev, b, heads, n)
+				AttentionForward(y, lse, qkv, heads)
+				AttentionBackward(dqkv, dy, qkv, y, lse, heads, false)
+				return y, dqkv
+			}
+			y, dqkv := attention(inBF16(t, exact))
+			wantY, wantD := attention(exact)
+			near(t, name+": y", y, wantY, 0.02)
+			near(t, name+": dqkv", dqkv, wantD, 0.02)
+			if slices.Equal(y.data, wantY.data) || slices.Equal(dqkv.data, wantD.data) {
+				t.Errorf("%s: the results are those of float32", name)
+			}
+			if threads == 1 {
+				one = [2][]float32{y.data, dqkv.data}
+			}
+			if !slices.Equal(y.data, one[0]) || !slices.Equal(dqkv.data, one[1]) {
+				t.Errorf("%s: other bits than with one thread", name)
+			}
+			exact.pool.Close()
 		}
 	}
 }

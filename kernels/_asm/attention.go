@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
@@ -16,7 +17,7 @@ func attention(c *build.Context, isa ISA) {
 		widths = 8
 	}
 	for w := 1; w <= widths; w++ {
-		attentionProduct(c, isa, w)
+		attentionProduct(c, isa, w, gemmFloat32Form)
 	}
 	if isa == AVX2 {
 		attentionTranspose(c)
@@ -32,12 +33,12 @@ func attention(c *build.Context, isa ISA) {
 const attentionRows = 6
 
 // attentionProduct: C (m × 8w) = or += A·B, where element (i, p) of A is a[i·ars + p·acs], so that A may be transposed, and B is not packed.
-func attentionProduct(c *build.Context, isa ISA, w int) {
-	name := fmt.Sprintf("AttentionProduct%d", 8*w)
+func attentionProduct(c *build.Context, isa ISA, w int, form gemmForm) {
+	name := fmt.Sprintf("Attention%sProduct%d", strings.TrimPrefix(form.name, "Gemm"), 8*w)
 	c.Function(name)
 	c.Attributes(attr.NOSPLIT)
 	c.SignatureExpr("func(c *float32, ldc int, a *float32, ars, acs int, b *float32, ldb, m, k int, add bool)")
-	c.Doc(fmt.Sprintf("%s computes c[i·ldc+j] = Σ a[i·ars+p·acs]·b[p·ldb+j] over p < k for i < m and j < %d, or adds it to c if add. m and k are at least 1.", name, 8*w))
+	c.Doc(fmt.Sprintf("%s computes c[i·ldc+j] = Σ a[i·ars+p·acs]·b[p·ldb+j] over p < k for i < m and j < %d, or adds it to c if add. m and k are at least 1.", name, 8*w) + form.elementDoc)
 	load := func(name string) reg.GPVirtual { return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual) }
 	cp, ldc, a, ars, acs, b, ldb, m := load("c"), load("ldc"), load("a"), load("ars"), load("acs"), load("b"), load("ldb"), load("m")
 	for _, r := range []reg.GPVirtual{ldc, ars, acs, ldb} {
@@ -94,7 +95,7 @@ func attentionProduct(c *build.Context, isa ISA, w int) {
 			t := isa.Vec(c)
 			c.VBROADCASTSS(row(ap, ap3, ars, i), view(t, 0))
 			for j := range bv {
-				c.VFMADD231PS(view(bv[j], j), view(t, j), view(acc[i][j], j))
+				form.multiplyAdd(c, view(bv[j], j), view(t, j), view(acc[i][j], j))
 			}
 		}
 		c.ADDQ(acs, ap)

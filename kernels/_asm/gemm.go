@@ -56,16 +56,16 @@ type gemmWidth struct {
 type gemmForm struct {
 	name        string // of the kernels: Gemm…
 	panelDoc    []string
-	multiplyAdd func(c *build.Context, b, a, acc reg.VecPhysical)
+	multiplyAdd func(c *build.Context, b, a, acc reg.Register)
 
-	sumDoc     string
+	elementDoc string
 	prepareSum func(c *build.Context) // may use register 8
 	sum        func(c *build.Context, a, acc reg.VecPhysical)
 }
 
 var gemmFloat32Form = gemmForm{
 	name:        "Gemm",
-	multiplyAdd: func(c *build.Context, b, a, acc reg.VecPhysical) { c.VFMADD231PS(b, a, acc) },
+	multiplyAdd: func(c *build.Context, b, a, acc reg.Register) { c.VFMADD231PS(b, a, acc) },
 	prepareSum:  func(c *build.Context) {},
 	sum:         func(c *build.Context, a, acc reg.VecPhysical) { c.VADDPS(a, acc, acc) },
 }

@@ -163,7 +163,7 @@ func gemmSumRows(c *build.Context, isa ISA, form gemmForm) {
 	c.Attributes(attr.NOSPLIT)
 	c.SignatureExpr("func(sums, a *float32, ld, k, n int)")
 	c.Doc(fmt.Sprintf(form.name+"SumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= %d. Its order is that of four sums", isa.Lanes()),
-		"over every fourth p, s0…s3, added as (s0+s1) + (s2+s3)."+form.sumDoc)
+		"over every fourth p, s0…s3, added as (s0+s1) + (s2+s3)."+form.elementDoc)
 	sums, a, ld, ld3, k, n := reg.RDI, reg.RSI, reg.RDX, reg.RBX, reg.R9, reg.RCX
 	c.Load(c.Param("sums"), sums)
 	c.Load(c.Param("a"), a)

@@ -15,7 +15,7 @@ var gemmBF16Form = gemmForm{
 		"Elements of a and b are two terms of the sum in bf16, which k counts; their products are added in float32, the second before the first."},
 	multiplyAdd: vdpbf16ps,
 
-	sumDoc: " An element is two terms in bf16, of which the second is added first.",
+	elementDoc: " An element is two terms in bf16, of which the second is added first.",
 	prepareSum: func(c *build.Context) {
 		c.MOVL(U32(0x3f803f80), reg.R8L) // 1 and 1
 		c.VPBROADCASTD(reg.R8L, reg.Z8)

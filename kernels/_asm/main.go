@@ -25,6 +25,7 @@ var operations = []struct {
 	{"adamw", adamw},
 	{"add", add},
 	{"attention", attention},
+	{"attentionbf16", attentionBF16},
 	{"gemm", gemm},
 	{"gemmbf16", gemmBF16},
 	{"peak", peak},
@@ -76,7 +77,7 @@ func write(out string, isa ISA, name string, generate func(*build.Context, ISA))
 	}
 	cfg := printer.Config{Argv: []string{"go", "generate", "./kernels"}, Name: "avo", Pkg: isa.Package}
 	var asm, stubs bytes.Buffer
-	passes := pass.Concat(pass.Compile,
+	passes := pass.Concat(pass.Compile, pass.FunctionPass(encodeEVEX),
 		&pass.Output{Writer: nopCloser{&asm}, Printer: printer.NewGoAsm(cfg)},
 		&pass.Output{Writer: nopCloser{&stubs}, Printer: printer.NewStubs(cfg)})
 	if err := passes.Execute(f); err != nil {

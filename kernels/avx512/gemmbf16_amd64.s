@@ -21,7 +21,7 @@ DATA interleave<>+60(SB)/4, $0x001f000f
 GLOBL interleave<>(SB), RODATA|NOPTR, $64
 
 // func GemmBF16Panel(m int, n int, k int, step int, a *float32, aRow int, aCol int, aNext int, b *float32, bRow int, c *float32, ldc int, d *float32, ldd int, alpha float32, beta float32)
-// Requires: AVX, AVX512F, AVX512VL, CMOV, FMA3, MMX+
+// Requires: AVX, AVX512F, AVX512VL, AVX512_BF16, CMOV, FMA3, MMX+
 TEXT ·GemmBF16Panel(SB), NOSPLIT, $0-120
 	MOVQ  m+0(FP), R15
 	MOVQ  a+32(FP), R13
@@ -5931,7 +5931,7 @@ done:
 	RET
 
 // func GemmBF16PackRows(dst *float32, src *float32, ld int, k int, n int, width int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, AVX512_BF16, MMX+
 TEXT ·GemmBF16PackRows(SB), NOSPLIT, $0-48
 	MOVQ      n+32(FP), CX
 	MOVQ      $0xffffffffffffffff, R8
@@ -6031,7 +6031,7 @@ done:
 	RET
 
 // func GemmBF16PackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
-// Requires: AVX, AVX512F, CMOV
+// Requires: AVX, AVX512F, AVX512_BF16, CMOV
 TEXT ·GemmBF16PackColumns(SB), NOSPLIT, $0-48
 	MOVQ n+32(FP), R15
 	DECQ R15
@@ -6584,7 +6584,7 @@ next:
 	RET
 
 // func GemmBF16SumRows(sums *float32, a *float32, ld int, k int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, AVX512_BF16
 TEXT ·GemmBF16SumRows(SB), NOSPLIT, $0-40
 	MOVQ         sums+0(FP), DI
 	MOVQ         a+8(FP), SI
@@ -6665,7 +6665,7 @@ end:
 	RET
 
 // func GemmBF16Peak(n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, AVX512_BF16
 TEXT ·GemmBF16Peak(SB), NOSPLIT, $0-8
 	MOVQ         n+0(FP), CX
 	VPXORD       Z0, Z0, Z0
