@@ -337,9 +337,21 @@ func verifyCheckpoint(path string) (step int, err error) {
 		return 0, err
 	}
 	defer f.Close()
-	head, err := readHead(f)
+	head, err := VerifyCheckpoint(f)
 	if err != nil {
 		return 0, err
 	}
-	return head.Step, f.Verify()
+	return head.Step, nil
+}
+
+// VerifyCheckpoint reads every byte of a checkpoint and what it says beside its tensors: nil if a run can go on from it.
+func VerifyCheckpoint(f *weights.File) (*Checkpoint, error) {
+	head, err := readHead(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := head.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: its configuration: %w", f.Path, err)
+	}
+	return head, f.Verify()
 }

@@ -180,17 +180,65 @@ func (c ViTConfig) Validate() error {
 	return nil
 }
 
-// NumParams is how many elements the parameters of such a model have.
-func (c ViTConfig) NumParams() int {
+// ParamShape is the name and shape of a parameter.
+type ParamShape struct {
+	Name  string
+	Shape []int
+}
+
+// ParamShapes are the parameters that such a model has, in the order of VisionTransformer.Params: what a file must hold, known before the memory
+// is taken.
+func (c ViTConfig) ParamShapes() []ParamShape {
 	c = c.withDefaults()
 	d, hidden, grid := c.Dim, c.hidden(), c.ImageSize/c.PatchSize
-	embed := d*(channels*c.PatchSize*c.PatchSize+1) + d + (grid*grid+1)*d
-	embed += c.Registers * d
-	block := 2*2*d + (3*d+1)*d + 2*d + (d+1)*d + (d+1)*hidden + (hidden+1)*d
-	if c.LayerScale > 0 {
-		block += 2 * d
+	var list []ParamShape
+	add := func(name string, shape ...int) { list = append(list, ParamShape{name, shape}) }
+	layer := func(name string, out, in int) {
+		add(name+".weight", out, in)
+		add(name+".bias", out)
 	}
-	return embed + c.Depth*block + 2*d
+	norm := func(name string) {
+		add(name+".weight", d)
+		add(name+".bias", d)
+	}
+	add("cls_token", 1, 1, d)
+	add("pos_embed", 1, grid*grid+1, d)
+	if c.Registers > 0 {
+		add("register_tokens", 1, c.Registers, d)
+	}
+	add("patch_embed.proj.weight", d, channels, c.PatchSize, c.PatchSize)
+	add("patch_embed.proj.bias", d)
+	for i := range c.Depth {
+		block := fmt.Sprintf("blocks.%d.", i)
+		scale := func(name string) {
+			if c.LayerScale > 0 {
+				add(block+name+".gamma", d)
+			}
+		}
+		norm(block + "norm1")
+		layer(block+"attn.qkv", 3*d, d)
+		layer(block+"attn.proj", d, d)
+		scale("ls1")
+		norm(block + "norm2")
+		layer(block+"mlp.fc1", hidden, d)
+		layer(block+"mlp.fc2", d, hidden)
+		scale("ls2")
+	}
+	norm("norm")
+	return list
+}
+
+// NumParams is how many elements the parameters of such a model have.
+func (c ViTConfig) NumParams() int {
+	total := 0
+	for _, p := range c.ParamShapes() {
+		n := 1
+		for _, d := range p.Shape {
+			n *= d
+		}
+		total += n
+	}
+	return total
 }
 
 func (c ViTConfig) withDefaults() ViTConfig {

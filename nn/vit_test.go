@@ -112,8 +112,17 @@ func TestParamOrderOfFull(t *testing.T) {
 			t.Errorf("%s is number %d and %s number %d", pair[0], names[pair[0]], pair[1], names[pair[1]])
 		}
 	}
-	if got := NumParams(m.Params()); got != full.NumParams() {
-		t.Errorf("%d parameters, NumParams says %d", got, full.NumParams())
+	for _, c := range []ViTConfig{full, small} {
+		m := NewVisionTransformer(m.ClassToken.Value.Device(), c, 1)
+		shapes := c.ParamShapes()
+		if len(shapes) != len(m.Params()) || c.NumParams() != NumParams(m.Params()) {
+			t.Fatalf("%d parameters of %d elements, ParamShapes says %d of %d", len(m.Params()), NumParams(m.Params()), len(shapes), c.NumParams())
+		}
+		for i, p := range m.Params() {
+			if p.Name != shapes[i].Name || !slices.Equal(p.Value.Shape(), shapes[i].Shape) {
+				t.Errorf("%s %v, ParamShapes says %v", p.Name, p.Value.Shape(), shapes[i])
+			}
+		}
 	}
 }
 

@@ -35,6 +35,11 @@ type commands struct {
 	CopyDetect copyDetectCommand `cmd:"" name:"copydetect" help:"Score a network by finding the originals of altered copies: Copydays, or copies made here."`
 	VideoSeg   videoSegCommand   `cmd:"" name:"videoseg" help:"Score a network by carrying the first frame's objects through a video: DAVIS."`
 
+	Export  exportCommand  `cmd:"" help:"Write a network for other programs: ONNX, timm, transformers."`
+	Import  importCommand  `cmd:"" help:"Read the weights of DINO, DINOv2, DeiT, timm and transformers."`
+	Inspect inspectCommand `cmd:"" help:"List the tensors of a file of weights and what network it fits."`
+	Verify  verifyCommand  `cmd:"" help:"Check that checkpoints are whole, or that every image can be read."`
+
 	Demo   demoCommand   `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
 	Doctor doctorCommand `cmd:"" help:"Say what this machine offers and how fast it is."`
 	Bench  benchCommand  `cmd:"" help:"Measure how fast the engine is here, beside what bounds it."`

@@ -174,7 +174,7 @@ func (d *Dataset) LoadInto(img *RGB, i int) error {
 	}
 	it := &d.items[i]
 	if it.size > d.opts.MaxBytes {
-		return &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes)}
+		return &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes), Err: ErrTooLarge}
 	}
 	buf := fileBytes.Get().(*[]byte)
 	defer fileBytes.Put(buf)

@@ -38,6 +38,9 @@ type BadImageError struct {
 	Err    error // the cause, if another error was
 }
 
+// ErrTooLarge is the cause of a BadImageError for a picture beyond a limit, of pixels or bytes, which may be whole.
+var ErrTooLarge = errors.New("larger than the limit")
+
 func (e *BadImageError) Error() string { return fmt.Sprintf("image %s: %s", e.Path, e.Reason) }
 func (e *BadImageError) Unwrap() error { return e.Err }
 
@@ -141,10 +144,10 @@ func (img *RGB) Decode(data []byte, path string, maxPixels int) (err error) {
 		return bad(nil, "the %s header gives it %d×%d pixels", f.name, c.Width, c.Height)
 	}
 	if c.Width > maxSide || c.Height > maxSide {
-		return bad(nil, "%d×%d pixels: a side is longer than %d", c.Width, c.Height, maxSide)
+		return bad(ErrTooLarge, "%d×%d pixels: a side is longer than %d", c.Width, c.Height, maxSide)
 	}
 	if c.Width > maxPixels/c.Height {
-		return bad(nil, "%d×%d pixels are more than the limit of %d", c.Width, c.Height, maxPixels)
+		return bad(ErrTooLarge, "%d×%d pixels are more than the limit of %d", c.Width, c.Height, maxPixels)
 	}
 	// A megapixel is let through without this question; small pictures round up to whole blocks.
 	if n := c.Width * c.Height; n > 1<<20 && n/f.perByte > len(data) {
@@ -219,7 +222,7 @@ func readRegular(f *os.File, path string, maxBytes int64) ([]byte, error) {
 	case !st.Mode().IsRegular():
 		return nil, &BadImageError{Path: path, Reason: "not a regular file"}
 	case st.Size() > maxBytes:
-		return nil, &BadImageError{Path: path, Reason: fmt.Sprintf("%d bytes are more than the limit of %d", st.Size(), maxBytes)}
+		return nil, &BadImageError{Path: path, Reason: fmt.Sprintf("%d bytes are more than the limit of %d", st.Size(), maxBytes), Err: ErrTooLarge}
 	}
 	data := make([]byte, st.Size())
 	if _, err := io.ReadFull(f, data); err != nil {

@@ -121,7 +121,8 @@ func (d Dtype) size() int {
 	return 0
 }
 
-func (d Dtype) float() bool { return d == F32 || d == F64 || d == F16 || d == BF16 }
+// Float says whether the elements are floating point and are read as float32.
+func (d Dtype) Float() bool { return d == F32 || d == F64 || d == F16 || d == BF16 }
 
 // decode turns the bytes of dst's elements into float32.
 func (d Dtype) decode(dst []float32, src []byte) {

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 )
 
 // File is an opened weight file: its index and metadata, and the way to its arrays. Not for concurrent use.
@@ -102,6 +103,11 @@ func (f *File) Entries() []Entry {
 	return list
 }
 
+// Checksummed says whether the file holds a checksum of every array. (That of a .pth's storages is the zip's.)
+func (f *File) Checksummed() bool {
+	return len(f.entries) > 0 && !slices.ContainsFunc(f.entries, func(e *stored) bool { return !e.checked })
+}
+
 // Has says whether the file holds an array of that name.
 func (f *File) Has(name string) bool { return f.index[name] != nil }
 
@@ -111,7 +117,7 @@ func (f *File) Array(name string) (Array, error) {
 	if err != nil {
 		return Array{}, err
 	}
-	if !e.Dtype.float() {
+	if !e.Dtype.Float() {
 		return Array{}, f.wrap(fmt.Errorf("%s holds %s, not floating point: read it as raw bytes", name, e.Dtype))
 	}
 	data, err := e.floats()
@@ -146,7 +152,7 @@ func (f *File) Raw(name string) (Raw, error) {
 func (f *File) Contents() (*Contents, error) {
 	c := &Contents{Metadata: f.Metadata}
 	for _, e := range f.entries {
-		if e.Dtype.float() {
+		if e.Dtype.Float() {
 			a, err := f.Array(e.Name)
 			if err != nil {
 				return nil, err

@@ -8,28 +8,27 @@ import (
 	"strings"
 )
 
-// StateDict reads the backbone of a model. In a checkpoint it is the arrays under key ("teacher", "student"); in a bare state dict
-// key does not matter. "module." and "backbone." are stripped, and the projection head is left out.
-func (f *File) StateDict(key string) ([]Array, error) { return f.read(key, false) }
-
-// HeadStateDict reads the projection head that belongs to StateDict, its names as "mlp.0.weight"; none is no error.
-func (f *File) HeadStateDict(key string) ([]Array, error) { return f.read(key, true) }
-
-// StateEntries lists what StateDict would read, without reading it.
-func (f *File) StateEntries(key string) ([]Entry, error) {
-	chosen, err := f.choose(key, false)
+// StateDict reads the backbone of a model; see [File.State].
+func (f *File) StateDict(key string) ([]Array, error) {
+	s, err := f.State(key)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Entry, len(chosen))
-	for i, c := range chosen {
-		list[i] = Entry{Name: c.name, Dtype: c.from.Dtype, Shape: c.from.Shape}
-	}
-	return list, nil
+	return s.Arrays()
 }
 
-func (f *File) read(key string, head bool) ([]Array, error) {
-	chosen, err := f.choose(key, head)
+// StateEntries lists what StateDict would read, without reading it.
+func (f *File) StateEntries(key string) ([]Entry, error) {
+	s, err := f.State(key)
+	if err != nil {
+		return nil, err
+	}
+	return s.Entries(), nil
+}
+
+// HeadStateDict reads the projection head that belongs to StateDict, its names as "mlp.0.weight"; none is no error.
+func (f *File) HeadStateDict(key string) ([]Array, error) {
+	chosen, err := f.choose(key, true)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +61,7 @@ func (f *File) choose(key string, head bool) ([]choice, error) {
 	seen := map[string]bool{}
 	for _, e := range f.entries {
 		name, ok := strings.CutPrefix(e.Name, prefix)
-		if !ok || !e.Dtype.float() { // not floating point: counters such as batch norm's num_batches_tracked
+		if !ok || !e.Dtype.Float() { // not floating point: counters such as batch norm's num_batches_tracked
 			continue
 		}
 		name = stripWrappers(name)
@@ -90,7 +89,8 @@ func stripWrappers(name string) string {
 }
 
 func isBackbone(name string) bool {
-	return name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed.") || strings.HasPrefix(name, "blocks.")
+	_, theirs := isHuggingFace(name)
+	return theirs || name == "cls_token" || name == "pos_embed" || strings.HasPrefix(name, "patch_embed.") || strings.HasPrefix(name, "blocks.")
 }
 
 // groups is the first part of every name, sorted, at most eight.
