@@ -195,6 +195,7 @@ def main():
     a.add_argument("--only", help="the case of this name")
     a.add_argument("--list", action="store_true", help="print the names of the cases")
     a.add_argument("--threads", type=int, default=os.cpu_count())
+    a.add_argument("--label", help="a word for the name, of how this process was set up")
     a.add_argument("--bf16", action="store_true")
     a.add_argument("--compile", action="store_true")
     a = a.parse_args()
@@ -205,7 +206,7 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(a.threads)
     version = ".".join(torch.__version__.split(".")[:2])
-    label = f"torch-{version}" + ("-bf16" if a.bf16 else "") + ("-compile" if a.compile else "")
+    label = f"torch-{version}" + (f"-{a.label}" if a.label else "") + ("-bf16" if a.bf16 else "") + ("-compile" if a.compile else "")
     auto = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if a.bf16 else contextlib.nullcontext
     wrap = torch.compile if a.compile else (lambda m: m)
     at = f"threads={a.threads}"
