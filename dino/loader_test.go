@@ -426,3 +426,34 @@ func TestEvalBatches(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// BenchmarkLoader makes batches as they are trained on, of pictures like CIFAR's that are decoded already, with one worker.
+func BenchmarkLoader(b *testing.B) {
+	crops := augment.Reference().NoBlur()
+	crops.GlobalSize, crops.LocalSize = 32, 16
+	ds := dataset.FromFunc("cifar", 5000, nil, nil, func(i int) (*dataset.RGB, error) {
+		img := dataset.NewRGB(32, 32)
+		for k := range img.Pix {
+			img.Pix[k] = byte(i*31 + k*k)
+		}
+		return img, nil
+	})
+	const batch = 32
+	l, err := NewLoader(ds, LoaderOptions{Batch: batch, Crops: crops})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Start(context.Background(), 0, 0); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		batch, err := l.Next(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Recycle(batch)
+	}
+	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "images/s")
+}
