@@ -100,6 +100,8 @@ type Product struct {
 
 	// BF16 asks for the table's GemmBF16, which must not be nil: op(A) and op(B) are rounded to bf16, for RowSums too. See gemmbf16.go.
 	BF16 bool
+
+	serial GemmPlan // of the GemmSerial under way: it lies here because a local one would be allocated
 }
 
 // gemm is the kernel for p.
@@ -113,12 +115,13 @@ func (t *Table) gemm(p *Product) *GemmKernel {
 // elements is how many packed elements hold that many terms.
 func (g *GemmKernel) elements(terms int) int { return ceilDiv(terms, g.Terms) }
 
-// GemmSerial computes p on the calling goroutine. work is scratch of GemmWork(p) elements.
+// GemmSerial computes p on the calling goroutine, one call at a time. work is scratch of GemmWork(p) elements.
 func (t *Table) GemmSerial(p *Product, work []float32) {
-	l := t.PlanGemm(p, 1)
+	p.serial = t.PlanGemm(p, 1)
+	l := &p.serial
 	work = alignToLine(work)
 	for chunk := range l.Chunks() {
-		t.GemmChunk(p, &l, chunk, work)
+		t.GemmChunk(p, l, chunk, work)
 	}
 }
 

@@ -56,6 +56,7 @@ type prototypeScratch struct {
 	norm            []float32 // (n), ‖v‖
 	logits, dlogits []float32 // (R, n)
 	gemm            []float32
+	product         kernels.Product // at hand
 }
 
 func checkPrototypes(op string, z, v, g *Tensor) *prototypes {
@@ -76,10 +77,12 @@ func (p *prototypes) bounds(block int) (from, n int) {
 // run calls f for the chunks on the device's threads.
 func (p *prototypes) run(chunks int, f func(chunk int, s *prototypeScratch)) {
 	work := 0
+	scratch := make([]prototypeScratch, p.dev.Threads())
 	for _, n := range [2]int{p.block, p.count - (p.blocks-1)*p.block} {
-		var s prototypeScratch
-		for _, x := range []kernels.Product{p.logits(nil, n, &s, n), p.dz(nil, false, &s, n), p.dw(&s, n)} {
-			work = max(work, p.dev.kernels.GemmWork(&x))
+		s := &scratch[0]
+		for _, x := range [3]kernels.Product{p.logits(nil, n, s, n), p.dz(nil, false, s, n), p.dw(s, n)} {
+			s.product = x
+			work = max(work, p.dev.kernels.GemmWork(&s.product))
 		}
 	}
 	work = ceilDiv(work, 32) * 32
@@ -91,7 +94,6 @@ func (p *prototypes) run(chunks int, f func(chunk int, s *prototypeScratch)) {
 		s, free = free[:n], free[n:]
 		return s
 	}
-	scratch := make([]prototypeScratch, p.dev.Threads())
 	for i := range scratch {
 		scratch[i] = prototypeScratch{w: take(ofW), dw: take(ofW), norm: take(p.block), logits: take(ofLogits), dlogits: take(ofLogits), gemm: take(work)}
 	}
@@ -126,7 +128,8 @@ func (p *prototypes) dw(s *prototypeScratch, n int) kernels.Product {
 }
 
 func (p *prototypes) multiply(x kernels.Product, s *prototypeScratch) {
-	p.dev.kernels.GemmSerial(&x, s.gemm)
+	s.product = x // a kernel takes it by reference: one of each call's own would be memory for the garbage collector
+	p.dev.kernels.GemmSerial(&s.product, s.gemm)
 }
 
 // undo makes the gradients from those of the logits, which gradient writes to s.dlogits for n prototypes: s has their w.
