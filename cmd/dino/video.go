@@ -23,7 +23,7 @@ type videoCommand struct {
 	Arch              string `group:"Network" placeholder:"NAME" help:"Backbone; read from the file where it says so."`
 	PatchSize         int    `group:"Network" placeholder:"PX" help:"Side of a patch; read from the file if not given."`
 
-	InputPath string   `required:"" placeholder:"PATH" group:"Data" help:"Frames: a folder, a tar, or a folder in a tar, in the order of the numbers in their names."`
+	InputPath string   `required:"" placeholder:"PATH" group:"Data" help:"Frames: a folder, a tar, or a folder in a tar, in the order of the numbers in their names; they lie in one folder."`
 	Resize    []string `sep:"," placeholder:"PX" group:"Data" help:"Size that frames are seen at: the shorter side, or W,H; as they are if not given. Smaller is faster."`
 	MaxPixels int      `default:"${maxPixels}" group:"Data" placeholder:"N" help:"Refuse larger pictures by their header."`
 	MaxFrames int      `placeholder:"N" group:"Data" help:"Stop after so many frames; 0 takes all."`

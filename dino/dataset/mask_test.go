@@ -101,6 +101,20 @@ func TestCompareNatural(t *testing.T) {
 	}
 }
 
+func TestFramesOfOneFolder(t *testing.T) {
+	masks := filesOf(map[string]string{"m/9.png": "", "m/10.png": "", "m/11.txt": ""})
+	s, err := Frames(filesOf(map[string]string{"v/10.jpg": "", "v/9.jpg": "", "v/notes.txt": ""}), masks)
+	if err != nil || !reflect.DeepEqual(s.Frames, []string{"v/9.jpg", "v/10.jpg"}) || !reflect.DeepEqual(s.Masks, []string{"m/9.png", "m/10.png"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := Frames(filesOf(map[string]string{"v/10.jpg": "", "masks/9.png": ""}), nil); err == nil || !strings.Contains(err.Error(), "masks and in v") {
+		t.Errorf("two folders: %v", err)
+	}
+	if _, err := Frames(masks.Below("n"), nil); err == nil || !strings.Contains(err.Error(), "no frames") {
+		t.Errorf("no frames: %v", err)
+	}
+}
+
 func filesOf(texts map[string]string) *Files {
 	f := &Files{root: "set", items: map[string]item{}}
 	for name := range texts {

@@ -125,7 +125,7 @@ func sequencesIn(text string) []string {
 // Stem is the name of a file without folders and ending.
 func Stem(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
-// Frames are the images of f in natural order, and of each the mask of the same name, up to the ending, among masks, "" where there is none.
+// Frames are the images of f, which lie in one folder, in natural order, and of each the mask of the same name, up to the ending, among masks, "" where there is none.
 func Frames(f, masks *Files) (s Sequence, err error) {
 	for _, name := range f.Names() {
 		if IsImageName(name) {
@@ -136,6 +136,11 @@ func Frames(f, masks *Files) (s Sequence, err error) {
 		return s, fmt.Errorf("%s: no frames: looked for files ending in %s", f.Root(), strings.Join(endings, " "))
 	}
 	slices.SortFunc(s.Frames, CompareNatural)
+	for _, name := range s.Frames {
+		if a, b := path.Dir(s.Frames[0]), path.Dir(name); a != b {
+			return s, fmt.Errorf("%s: frames of one video lie in one folder; here are images in %s and in %s: give one of them, as %s/%s", f.Root(), a, b, f.Root(), b)
+		}
+	}
 	s.Masks = make([]string, len(s.Frames))
 	if masks == nil {
 		return s, nil
