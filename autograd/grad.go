@@ -7,13 +7,18 @@ import "github.com/godino-ml/godino/tensor"
 // share it instead of copying: a loan counts the Vars that hold a tensor, and one that must add to it while others read it takes a copy first.
 
 // grad is the tensor that a backward writes x's gradient to, and whether it must add to it: an intermediate Var's first gradient
-// overwrites undefined memory. It is nil when x needs none.
+// overwrites undefined memory, and so does a parameter's after ZeroGrad. It is nil when x needs none. An operation asks for its gradients in
+// the order in which it writes them, after those that it asks sum for: then it may get the same Var twice.
 func (t *Tape) grad(x *Var) (dx *tensor.Tensor, add bool) {
 	if x == nil || !x.needsGrad {
 		return nil, false
 	}
 	if x.Grad == nil {
-		t.lend(x)
+		if x.cleared != nil {
+			x.Grad, x.cleared = x.cleared, nil
+		} else {
+			t.lend(x)
+		}
 		return x.Grad, false
 	}
 	if x.loan != nil && x.loan.holders > 1 {
@@ -51,7 +56,7 @@ func (t *Tape) pass(x, y *Var) {
 	if !x.needsGrad {
 		return
 	}
-	if x.Grad != nil || y.loan == nil {
+	if x.Grad != nil || x.cleared != nil || y.loan == nil {
 		t.add(x, y.Grad)
 		return
 	}

@@ -9,9 +9,10 @@ func (t *Tape) Linear(x, w, b *Var) *Var {
 	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = x·wᵀ + b
-		dw, db := t.sum(w), t.sum(b)
-		dx, add := t.grad(x)
-		tensor.LinearBackward(dx, matrix(dw), db, dy, x.Value, matrix(w.Value), add)
+		db := t.sum(b)
+		dx, addX := t.grad(x)
+		dw, addW := t.grad(w)
+		tensor.LinearBackward(dx, matrix(dw), db, dy, x.Value, matrix(w.Value), addX, addW)
 	})
 	return y
 }

@@ -11,9 +11,10 @@ func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = residual + scale·(x·wᵀ + bias)
 		branch := t.scaled(dy, scale)
-		dw, db := t.sum(w), t.sum(bias)
-		dx, add := t.grad(x)
-		tensor.LinearBackward(dx, matrix(dw), db, branch, x.Value, matrix(w.Value), add)
+		db := t.sum(bias)
+		dx, addX := t.grad(x)
+		dw, addW := t.grad(w)
+		tensor.LinearBackward(dx, matrix(dw), db, branch, x.Value, matrix(w.Value), addX, addW)
 		t.free(branch, dy)
 		t.pass(residual, y)
 	})

@@ -22,9 +22,10 @@ func (t *Tape) PrototypeCrossEntropy(z, v, g *Var, target *tensor.Tensor, rows [
 	t.keeps(loss, z, v, g)
 	t.undoes(loss, func(dloss *tensor.Tensor) {
 		// loss = weight · Σ_r Σ_{i∈rows[r]} Σ_k target[i, k]·(lse[r] − scale·z[r]·w[k])
-		dv, dg := t.sum(v), t.sum(g)
-		dz, add := t.grad(z)
-		tensor.PrototypeCrossEntropyBackward(dz, dv, dg, z.Value, v.Value, g.Value, target, lse, targetSum, rows, scale, weight*dloss.Data()[0], add)
+		dg := t.sum(g)
+		dv, addV := t.grad(v)
+		dz, addZ := t.grad(z)
+		tensor.PrototypeCrossEntropyBackward(dz, dv, dg, z.Value, v.Value, g.Value, target, lse, targetSum, rows, scale, weight*dloss.Data()[0], addZ, addV)
 	})
 	return loss
 }

@@ -10,9 +10,10 @@ func (t *Tape) Prototypes(z, v, g *Var) *Var {
 	t.keeps(logits, z, v, g)
 	t.undoes(logits, func(dlogits *tensor.Tensor) {
 		// logits = z·wᵀ
-		dv, dg := t.sum(v), t.sum(g)
-		dz, add := t.grad(z)
-		tensor.PrototypesBackward(dz, dv, dg, dlogits, z.Value, v.Value, g.Value, add)
+		dg := t.sum(g)
+		dv, addV := t.grad(v)
+		dz, addZ := t.grad(z)
+		tensor.PrototypesBackward(dz, dv, dg, dlogits, z.Value, v.Value, g.Value, addZ, addV)
 	})
 	return logits
 }

@@ -107,6 +107,24 @@ func TestBackwardFromParameter(t *testing.T) {
 	}
 }
 
+// TestZeroGradKeepsMemory: a gradient that reaches a parameter as another's is copied to the parameter's own memory, which outlives the pass.
+func TestZeroGradKeepsMemory(t *testing.T) {
+	dev := tensor.NewCPU(kernels.Reference(), 1)
+	p := NewParam(random(dev, 1, 2))
+	memory := p.Grad
+	p.ZeroGrad()
+	tape := poisonedTape(dev)
+	y := tape.GELU(tape.Residual(p, NewConst(random(dev, 2, 2)), nil))
+	tape.BackwardFrom(y, random(dev, 3, 2))
+	tape.Reset()
+	if p.Grad != memory {
+		t.Fatalf("the gradient is in other memory after ZeroGrad and a pass: %v", p.Grad)
+	}
+	if g := p.Grad.Data()[0]; g != g {
+		t.Error("the gradient has gone with the pass")
+	}
+}
+
 // TestFreeze takes and gives a parameter's gradient.
 func TestFreeze(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Reference(), 1)

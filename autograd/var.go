@@ -5,16 +5,17 @@ import "github.com/godino-ml/godino/tensor"
 // Var is a tensor on its way through a pass.
 type Var struct {
 	Value *tensor.Tensor
-	// Grad is the gradient of the loss. A parameter that is not frozen always has one, which is added to until its owner clears it. For an
+	// Grad is the gradient of the loss. Those that reach a parameter are added up until ZeroGrad; from then on it is nil until the next one. For an
 	// input (NewInput) it is there after Backward until the tape's Reset. For the result of an operation it exists within Backward alone.
 	Grad *tensor.Tensor
 
 	needsGrad bool
 	param     bool
-	kept      bool  // a backward reads Value
-	done      bool  // see Tape.Done
-	shape     []int // of the result of an operation, whose Value may be gone; nil for others
-	loan      *loan // nil unless Grad is lent by the arena of a tape
+	kept      bool           // a backward reads Value
+	done      bool           // see Tape.Done
+	shape     []int          // of the result of an operation, whose Value may be gone; nil for others
+	cleared   *tensor.Tensor // the memory of a parameter's Grad since ZeroGrad
+	loan      *loan          // nil unless Grad is lent by the arena of a tape
 }
 
 // loan counts the Vars that hold the same lent gradient: several may read it, but who adds to it needs it alone.
@@ -44,17 +45,25 @@ func (v *Var) Shape() []int {
 // NeedsGrad says whether gradients reach the Var.
 func (v *Var) NeedsGrad() bool { return v.needsGrad }
 
+// ZeroGrad forgets a parameter's gradient: Grad is nil until the next gradient reaches it, which overwrites the memory of the last one. So
+// nothing has to be cleared, and what no gradient reaches is left alone by optimizers.
+func (v *Var) ZeroGrad() {
+	if v.param && v.Grad != nil {
+		v.Grad, v.cleared = nil, v.Grad
+	}
+}
+
 // Freeze makes the Var a constant for the passes that follow; a parameter gives up its gradient's memory, as a teacher's parameters do for
 // good. Unfreeze undoes it.
 func (v *Var) Freeze() {
 	v.needsGrad = false
-	v.Grad = nil
+	v.Grad, v.cleared = nil, nil
 }
 
 // Unfreeze lets gradients reach the Var again. A parameter gets a gradient of zeros if it has none.
 func (v *Var) Unfreeze() {
 	v.needsGrad = true
-	if v.param && v.Grad == nil {
+	if v.param && v.Grad == nil && v.cleared == nil {
 		v.Grad = tensor.New(v.Value.Device(), v.Value.Shape()...)
 	}
 }

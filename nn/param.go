@@ -31,12 +31,10 @@ func Freeze(params []Param) {
 	}
 }
 
-// ZeroGrad clears the gradients.
+// ZeroGrad forgets the gradients; see autograd.Var.ZeroGrad.
 func ZeroGrad(params []Param) {
 	for _, p := range params {
-		if p.Grad != nil {
-			clear(p.Grad.Data())
-		}
+		p.ZeroGrad()
 	}
 }
 

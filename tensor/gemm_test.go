@@ -178,7 +178,7 @@ func TestLinearBits(t *testing.T) {
 			x, w, bias, dy := randomTensor(r, dev, rows, in), randomTensor(r, dev, out, in), randomTensor(r, dev, out), randomTensor(r, dev, rows, out)
 			y, dx, dw, dbias := New(dev, rows, out), New(dev, rows, in), New(dev, out, in), New(dev, out)
 			LinearForward(y, x, w, bias)
-			LinearBackward(dx, dw, dbias, dy, x, w, false)
+			LinearBackward(dx, dw, dbias, dy, x, w, false, true)
 			results := []*Tensor{y, dx, dw, dbias}
 			if first == nil {
 				first = results
@@ -208,7 +208,7 @@ func TestLinearAllocates(t *testing.T) {
 	dx, dw, dbias := New(dev, 500, 64), New(dev, 96, 64), New(dev, 96)
 	allocs := testing.AllocsPerRun(20, func() {
 		LinearForward(y, x, w, bias)
-		LinearBackward(dx, dw, dbias, y, x, w, true)
+		LinearBackward(dx, dw, dbias, y, x, w, true, true)
 	})
 	if allocs != 0 {
 		t.Errorf("a linear layer allocates %g times", allocs)
@@ -228,7 +228,7 @@ func TestGemmShapeErrors(t *testing.T) {
 		{"Gemm", func() { Gemm(n(6), n(2, 4), n(4, 3), false, false, 1, 0) }},
 		{"LinearForward", func() { LinearForward(n(2, 3), n(2, 4), n(4, 3), nil) }},
 		{"LinearForward", func() { LinearForward(n(2, 3), n(2, 4), n(3, 4), n(4)) }},
-		{"LinearBackward", func() { LinearBackward(n(2, 5), nil, nil, n(2, 3), n(2, 4), n(3, 4), false) }},
+		{"LinearBackward", func() { LinearBackward(n(2, 5), nil, nil, n(2, 3), n(2, 4), n(3, 4), false, true) }},
 	} {
 		func() {
 			defer func() {

@@ -44,7 +44,7 @@ var goldenRows = []struct {
 		PrototypesForward(y, x, v, g)
 		Fill(dxs[1], 0)
 		Fill(dxs[2], 0)
-		PrototypesBackward(dxs[0], dxs[2], dxs[1], dy, x, v, g, false)
+		PrototypesBackward(dxs[0], dxs[2], dxs[1], dy, x, v, g, false, true)
 	}},
 }
 

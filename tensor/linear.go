@@ -10,17 +10,18 @@ import "github.com/godino-ml/godino/kernels"
 //	bias (out)
 func LinearForward(y, x, w, bias *Tensor) { linearForward("LinearForward", y, x, w, bias, nil) }
 
-// LinearBackward undoes y = x·wᵀ + bias. dx is overwritten, or added to if add; dw and dbias are added to. Each may be nil: not wanted.
+// LinearBackward undoes y = x·wᵀ + bias. dx and then dw are overwritten, or added to if addX or addW; dbias is added to. Each may be nil: not
+// wanted.
 //
 //	dx    = dy·w         (…, in)
 //	dw    = dyᵀ·x        (out, in)
 //	dbias = Σ rows of dy (out)
-func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, add bool) {
+func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, addX, addW bool) {
 	checkLinear("LinearBackward", dy, x, w, dbias)
 	if dx != nil {
-		linearBackwardInput("LinearBackward", dx, dy, w, add, nil)
+		linearBackwardInput("LinearBackward", dx, dy, w, addX, nil)
 	}
-	linearBackwardWeights("LinearBackward", dw, dbias, dy, x)
+	linearBackwardWeights("LinearBackward", dw, dbias, dy, x, addW)
 }
 
 // The three products of a linear layer, and what is done to each block of the result while it is in the nearer caches (see
@@ -46,7 +47,7 @@ func linearBackwardInput(op string, dx, dy, w *Tensor, add bool, finish func(i, 
 	dx.dev.LayerProduct(p)
 }
 
-func linearBackwardWeights(op string, dw, dbias, dy, x *Tensor) {
+func linearBackwardWeights(op string, dw, dbias, dy, x *Tensor, add bool) {
 	if dw == nil && dbias == nil {
 		return
 	}
@@ -55,7 +56,10 @@ func linearBackwardWeights(op string, dw, dbias, dy, x *Tensor) {
 	if dw != nil {
 		checkLinear(op, dy, x, dw, nil)
 		p.N, p.B, p.LDB = in, x.data, in
-		p.Beta, p.D, p.LDD, p.C, p.LDC = 1, dw.data, in, dw.data, in
+		p.C, p.LDC = dw.data, in
+		if add {
+			p.Beta, p.D, p.LDD = 1, dw.data, in
+		}
 	}
 	if dbias != nil {
 		p.RowSums = dbias.data

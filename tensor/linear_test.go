@@ -33,11 +33,11 @@ func TestGoldenLinear(t *testing.T) {
 				golden.Near(t, table.Name+" "+name+" y", y.data, get("y").data, 1e-5)
 				dx := filled(dev, float32(math.NaN()), x.Shape()...)
 				dw, dbias := New(dev, w.Shape()...), New(dev, bias.Shape()...)
-				LinearBackward(dx, dw, dbias, dy, x, w, false)
+				LinearBackward(dx, dw, dbias, dy, x, w, false, true)
 				golden.Near(t, table.Name+" "+name+" dx", dx.data, get("dx0").data, 1e-5)
 				golden.Near(t, table.Name+" "+name+" dw", dw.data, get("dx1").data, 1e-5)
 				golden.Near(t, table.Name+" "+name+" dbias", dbias.data, get("dx2").data, 1e-5)
-				LinearBackward(dx, nil, nil, dy, x, w, true)
+				LinearBackward(dx, nil, nil, dy, x, w, true, true)
 				for i := range dx.data {
 					dx.data[i] /= 2
 				}

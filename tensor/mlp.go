@@ -37,13 +37,13 @@ func MLPForward(y, a, dadh, x, w1, b1, w2, b2, residual *Tensor, scale []float32
 	linearForward("MLPForward", y, a, w2, b2, addResidual("MLPForward", y, residual, scale))
 }
 
-// MLPBackward undoes MLPForward for dy, the gradient of what is in brackets above. dx is overwritten, or added to if add; the gradients of
-// weights and biases are added to. Each may be nil: not wanted. a is used up: it becomes the gradient of h.
-func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, dadh, w1, w2 *Tensor, add bool) {
+// MLPBackward undoes MLPForward for dy, the gradient of what is in brackets above. dw2, then dw1, then dx are overwritten, or added to if
+// addW2, addW1 or addX; db1 and db2 are added to. Each may be nil: not wanted. a is used up: it becomes the gradient of h.
+func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, dadh, w1, w2 *Tensor, addX, addW1, addW2 bool) {
 	checkLinear("MLPBackward", dy, a, w2, db2)
 	checkLinear("MLPBackward", a, x, w1, db1)
 	check(SameShape(a, dadh), "MLPBackward", "a and dadh of the same shape", a, dadh)
-	linearBackwardWeights("MLPBackward", dw2, db2, dy, a)
+	linearBackwardWeights("MLPBackward", dw2, db2, dy, a, addW2)
 	if dx == nil && dw1 == nil && db1 == nil {
 		return
 	}
@@ -53,8 +53,8 @@ func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, dadh, w1, w2 *Tensor, add boo
 			k.Mul(dh.data[at:at+cols], dadh.data[at:at+cols])
 		}
 	})
-	linearBackwardWeights("MLPBackward", dw1, db1, dh, x)
+	linearBackwardWeights("MLPBackward", dw1, db1, dh, x, addW1)
 	if dx != nil {
-		linearBackwardInput("MLPBackward", dx, dh, w1, add, nil)
+		linearBackwardInput("MLPBackward", dx, dh, w1, addX, nil)
 	}
 }

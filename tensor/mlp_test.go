@@ -31,7 +31,7 @@ func newMLPCase(dev *Device, samples, tokens, dim, hidden int, scale []float32) 
 // run goes forward and back; of dy, which is not scaled.
 func (c *mlpCase) run() {
 	MLPForward(c.y, c.a, c.dadh, c.x, c.w1, c.b1, c.w2, c.b2, c.residual, c.scale)
-	MLPBackward(c.dx, c.dw1, c.db1, c.dw2, c.db2, c.dy, c.x, c.a, c.dadh, c.w1, c.w2, false)
+	MLPBackward(c.dx, c.dw1, c.db1, c.dw2, c.db2, c.dy, c.x, c.a, c.dadh, c.w1, c.w2, false, true, true)
 }
 
 // runApart does the same by one operation after the other.
@@ -41,9 +41,9 @@ func (c *mlpCase) runApart() {
 	GELUForward(c.a, h)
 	LinearForward(branch, c.a, c.w2, c.b2)
 	Residual(c.y, c.residual, branch, c.scale)
-	LinearBackward(da, c.dw2, c.db2, c.dy, c.a, c.w2, false)
+	LinearBackward(da, c.dw2, c.db2, c.dy, c.a, c.w2, false, true)
 	GELUBackward(dh, da, h, false)
-	LinearBackward(c.dx, c.dw1, c.db1, dh, c.x, c.w1, false)
+	LinearBackward(c.dx, c.dw1, c.db1, dh, c.x, c.w1, false, true)
 }
 
 func (c *mlpCase) results() []*Tensor { return []*Tensor{c.y, c.dx, c.dw1, c.db1, c.dw2, c.db2} }

@@ -87,7 +87,7 @@ func TestLinearBF16(t *testing.T) {
 					on := func(x *Tensor) *Tensor { return FromSlice(dev, slices.Clone(x.data), x.shape...) }
 					y, dx, dw, dbias := New(dev, rows, out), New(dev, rows, in), on(dw), on(bias)
 					LinearForward(y, on(x), on(w), on(bias))
-					LinearBackward(dx, dw, dbias, on(dy), on(x), on(w), false)
+					LinearBackward(dx, dw, dbias, on(dy), on(x), on(w), false, true)
 					return [4]*Tensor{y, dx, dw, dbias}
 				}
 				got, want := layer(dev, x, w, dy), layer(exact, rounded(x), rounded(w), rounded(dy))

@@ -57,12 +57,12 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 	p.dev.release(parts)
 }
 
-// PrototypeCrossEntropyBackward computes the gradients of weight·Σ loss[r], making the logits again block by block. dz is overwritten, or
-// added to if add; dv and dg are added to. Each may be nil: not wanted. The target has no gradient.
-func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, rows [][]int, scale, weight float32, add bool) {
+// PrototypeCrossEntropyBackward computes the gradients of weight·Σ loss[r], making the logits again block by block. dv and then dz
+// are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not wanted. The target has no gradient.
+func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, rows [][]int, scale, weight float32, addZ, addV bool) {
 	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, rows)
 	k, w := p.dev.kernels, weight*scale
-	p.undo("PrototypeCrossEntropyBackward", dz, dv, dg, add, func(s *prototypeScratch, from, n int) {
+	p.undo("PrototypeCrossEntropyBackward", dz, dv, dg, addZ, addV, func(s *prototypeScratch, from, n int) {
 		p.multiply(p.logits(s.logits, n, s, n), s)
 		clear(s.dlogits[:p.rows*n])
 		for r, targets := range rows {

@@ -23,11 +23,12 @@ func PrototypesForward(logits, z, v, g *Tensor) {
 	})
 }
 
-// PrototypesBackward undoes logits = z·wᵀ. dz is overwritten, or added to if add; dv and dg are added to. Each may be nil: not wanted.
-func PrototypesBackward(dz, dv, dg, dlogits, z, v, g *Tensor, add bool) {
+// PrototypesBackward undoes logits = z·wᵀ. dv and then dz are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not
+// wanted.
+func PrototypesBackward(dz, dv, dg, dlogits, z, v, g *Tensor, addZ, addV bool) {
 	p := checkPrototypes("PrototypesBackward", z, v, g)
 	check(dlogits.Rows() == p.rows && dlogits.Cols() == p.count, "PrototypesBackward", "dlogits (R,K), z (R,D), v (K,D), g (K,1)", dlogits, z, v, g)
-	p.undo("PrototypesBackward", dz, dv, dg, add, func(s *prototypeScratch, from, n int) {
+	p.undo("PrototypesBackward", dz, dv, dg, addZ, addV, func(s *prototypeScratch, from, n int) {
 		for r := range p.rows {
 			copy(s.dlogits[r*n:(r+1)*n], dlogits.data[r*p.count+from:])
 		}
@@ -133,7 +134,7 @@ func (p *prototypes) multiply(x kernels.Product, s *prototypeScratch) {
 }
 
 // undo makes the gradients from those of the logits, which gradient writes to s.dlogits for n prototypes: s has their w.
-func (p *prototypes) undo(op string, dz, dv, dg *Tensor, add bool, gradient func(s *prototypeScratch, from, n int)) {
+func (p *prototypes) undo(op string, dz, dv, dg *Tensor, addZ, addV bool, gradient func(s *prototypeScratch, from, n int)) {
 	check((dz == nil || SameShape(dz, p.z)) && (dv == nil || SameShape(dv, p.v)) && (dg == nil || dg.Len() == p.count),
 		op, "dz as z, dv as v, dg as g, or nil", dz, dv, dg, p.z, p.v, p.g)
 	spans, area := min(p.blocks, prototypeSpans), p.rows*p.dim
@@ -152,7 +153,7 @@ func (p *prototypes) undo(op string, dz, dv, dg *Tensor, add bool, gradient func
 			}
 			if dv != nil || dg != nil {
 				p.multiply(p.dw(s, n), s)
-				p.undoNormalise(dv, dg, s, from, n)
+				p.undoNormalise(dv, dg, addV, s, from, n)
 			}
 		}
 	})
@@ -160,7 +161,7 @@ func (p *prototypes) undo(op string, dz, dv, dg *Tensor, add bool, gradient func
 		return
 	}
 	p.dev.runElements(area, func(from, to int) {
-		clearUnless(add, dz.data[from:to])
+		clearUnless(addZ, dz.data[from:to])
 		for span := range spans {
 			p.dev.kernels.Add(dz.data[from:to], sums[span*area+from:span*area+to])
 		}
@@ -168,13 +169,14 @@ func (p *prototypes) undo(op string, dz, dv, dg *Tensor, add bool, gradient func
 	p.dev.release(sums)
 }
 
-// undoNormalise adds to dv and dg of n prototypes what the gradient s.dw gives.
-func (p *prototypes) undoNormalise(dv, dg *Tensor, s *prototypeScratch, from, n int) {
+// undoNormalise makes of the gradient s.dw those of v and g, for n prototypes.
+func (p *prototypes) undoNormalise(dv, dg *Tensor, addV bool, s *prototypeScratch, from, n int) {
 	for i := range n {
 		at, to := (from+i)*p.dim, (from+i+1)*p.dim
 		var dvRow []float32
 		if dv != nil {
 			dvRow = dv.data[at:to]
+			clearUnless(addV, dvRow)
 		}
 		d := p.dev.kernels.WeightNormBackward(dvRow, s.dw[i*p.dim:(i+1)*p.dim], p.v.data[at:to], p.g.data[from+i], s.norm[i])
 		if dg != nil {

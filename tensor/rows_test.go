@@ -39,14 +39,20 @@ var rowsCases = []rowsCase{
 	{"ScaleRows", func(m *rowsMaker, add bool) {
 		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), []float32{1, 0, 1 / 0.9, -2}, add)
 	}},
+	{"Linear", func(m *rowsMaker, add bool) {
+		LinearBackward(m.out(70, 40), m.out(50, 40), m.grad(50), m.in(70, 50), m.in(70, 40), m.in(50, 40), add, add)
+	}},
+	{"MLP", func(m *rowsMaker, add bool) {
+		MLPBackward(m.out(70, 40), m.out(50, 40), m.grad(50), m.out(30, 50), m.grad(30), m.in(70, 30), m.in(70, 40), m.in(70, 50), m.in(70, 50), m.in(50, 40), m.in(30, 50), add, add, add)
+	}},
 	{"Prototypes", func(m *rowsMaker, add bool) {
-		PrototypesBackward(m.out(5, 40), m.grad(30011, 40), m.grad(30011, 1), m.in(5, 30011), m.in(5, 40), m.in(30011, 40), m.in(30011, 1), add)
+		PrototypesBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), m.in(5, 30011), m.in(5, 40), m.in(30011, 40), m.in(30011, 1), add, add)
 	}},
 	{"PrototypeCrossEntropy", func(m *rowsMaker, add bool) {
 		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
 		z, v, g, target, loss, lse, sum := m.in(5, 40), m.in(30011, 40), m.in(30011, 1), m.in(2, 30011), m.grad(5), m.grad(5), m.grad(2)
 		PrototypeCrossEntropyForward(loss, lse, sum, z, v, g, target, rows, 10)
-		PrototypeCrossEntropyBackward(m.out(5, 40), m.grad(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, rows, 10, 0.3, add)
+		PrototypeCrossEntropyBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, rows, 10, 0.3, add, add)
 	}},
 	{"AdamW", func(m *rowsMaker, add bool) {
 		c := kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7, Momentum: 0.9}
@@ -293,11 +299,11 @@ func TestRowsUnwanted(t *testing.T) {
 	LayerNormBackward(nil, nil, db2, dy, x, w, mean, rstd, false)
 	z, v, g, dlogits := m.in(9, 65), m.in(700, 65), m.in(700), m.in(9, 700)
 	dz, dv, dg := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
-	PrototypesBackward(dz, dv, dg, dlogits, z, v, g, false)
+	PrototypesBackward(dz, dv, dg, dlogits, z, v, g, false, true)
 	dz2, dv2, dg2 := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
-	PrototypesBackward(dz2, nil, nil, dlogits, z, v, g, false)
-	PrototypesBackward(nil, dv2, nil, dlogits, z, v, g, false)
-	PrototypesBackward(nil, nil, dg2, dlogits, z, v, g, false)
+	PrototypesBackward(dz2, nil, nil, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, dv2, nil, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, nil, dg2, dlogits, z, v, g, false, true)
 	for k, pair := range [][2]*Tensor{{dx, dx2}, {dw, dw2}, {db, db2}, {dz, dz2}, {dv, dv2}, {dg, dg2}} {
 		for i, v := range pair[0].data {
 			if v != pair[1].data[i] {
@@ -321,7 +327,7 @@ func TestRowsShapeErrors(t *testing.T) {
 		"LayerNormBackward":      func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
 		"L2NormalizeForward":     func() { L2NormalizeForward(a, row, a, 1e-12) },
 		"PrototypesForward":      func() { PrototypesForward(a, a, b, row) },
-		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true) },
+		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true, true) },
 		"AddForward":             func() { AddForward(a, a, b) },
 		"Residual":               func() { Residual(a, a, a, []float32{1, 1}) },
 		"ScaleRows":              func() { ScaleRows(a, a, []float32{1, 1}, true) },
@@ -329,7 +335,7 @@ func TestRowsShapeErrors(t *testing.T) {
 			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, [][]int{{0}, {0}, {0}, {4}}, 1)
 		},
 		"PrototypeCrossEntropyBackward": func() {
-			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, make([][]int, 4), 1, 1, true)
+			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, make([][]int, 4), 1, 1, true, true)
 		},
 		"AdamW":   func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
 		"EMA":     func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, 0.5) },
