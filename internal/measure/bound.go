@@ -22,7 +22,7 @@ type Level struct {
 // last two.
 var Levels = []Level{{"L2", 640 << 10}, {"L3", 12 << 20}, {"DRAM", 320 << 20}}
 
-// Bandwidth is what a device's threads move together, in GB/s.
+// Bandwidth is what a device's threads move together, each in memory of its own, in GB/s.
 type Bandwidth struct {
 	Read   float64 // Σx
 	Update float64 // y += a·x: two are read, one is written
@@ -49,21 +49,35 @@ func (b *Bounds) Bandwidth(l Level) Bandwidth {
 	if w, ok := b.bandwidth[l]; ok {
 		return w
 	}
-	dev := b.dev
-	n := dev.Threads() * l.Bytes / 8
+	var mu sync.Mutex
+	var w Bandwidth
+	onAll(b.dev.Threads(), func() float64 {
+		one := bandwidth(tensor.NewCPU(b.dev.Kernels(), 1), l.Bytes/8)
+		mu.Lock()
+		defer mu.Unlock()
+		w.Read, w.Update, w.Copy = w.Read+one.Read, w.Update+one.Update, w.Copy+one.Copy
+		return 0
+	})
+	b.bandwidth[l] = w
+	return w
+}
+
+// bandwidth is that of one thread on two vectors of n elements of its own.
+func bandwidth(dev *tensor.Device, n int) Bandwidth {
 	x, y := tensor.New(dev, n), tensor.New(dev, n)
 	tensor.Fill(x, 1)
 	tensor.Fill(y, 1)
-	const chunk = 4096 // elements: longer copies go past the caches
-	copyChunk := func(i, _ int) { copy(y.Data()[i*chunk:min((i+1)*chunk, n)], x.Data()[i*chunk:]) }
 	rate := func(floats int, f func()) float64 { return 4 * float64(floats) / shortest(f) }
-	w := Bandwidth{
+	return Bandwidth{
 		Read:   rate(2*n, func() { tensor.Sum(x); tensor.Sum(y) }),
 		Update: rate(3*n, func() { tensor.AddScaled(y, x, 0.5) }),
-		Copy:   rate(2*n, func() { dev.Run((n+chunk-1)/chunk, copyChunk) }),
+		Copy: rate(2*n, func() {
+			const chunk = 4096 // elements: longer copies go past the caches
+			for i := 0; i < n; i += chunk {
+				copy(y.Data()[i:min(i+chunk, n)], x.Data()[i:])
+			}
+		}),
 	}
-	b.bandwidth[l] = w
-	return w
 }
 
 // Exp is how many exponentials a nanosecond the device's threads compute together, of numbers in their first-level caches.
