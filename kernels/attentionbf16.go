@@ -202,6 +202,6 @@ func (t *AttentionBF16Tiles) columns(dst []float32, ldd int, x []float32, h Atte
 func (t *AttentionBF16Tiles) pairs(dst []float32, ldd int, x []float32, ldx, m, n int) {
 	const most = 32
 	for from := (n - 1) / most * most; from >= 0; from -= most {
-		t.Pack.PackRows(&dst[from], &x[from], ldx, m, min(most, n-from), ldd)
+		t.Pack.PackRows(&dst[from], 0, &x[from], ldx, m, min(most, n-from), ldd)
 	}
 }

@@ -28,15 +28,13 @@ type GemmKernel struct {
 	// k must not be 0. With d nil there is no beta·D; d may be c.
 	Panel func(m, n, k, step int, a *float32, aRow, aCol, aNext int, b *float32, bRow int, c *float32, ldc int, d *float32, ldd int, alpha, beta float32)
 
-	// PackRows copies k rows of n <= width elements: dst[p·width+j] = src[p·ld+j]. PackColumns copies columns:
-	// dst[p·width+j] = src[j·ld+p]. What is at n <= j < width is undefined, and up to gemmSlack elements beyond the last row may be
-	// written.
-	PackRows    func(dst, src *float32, ld, k, n, width int)
-	PackColumns func(dst, src *float32, ld, k, n, width int)
+	// PackRows copies k rows of any number n of elements to panels of width elements that are next elements apart:
+	// dst[j/width·next + p·width + j%width] = src[p·ld+j]. What is beyond n in the last panel is undefined. width is NR, or MR at most.
+	PackRows func(dst *float32, next int, src *float32, ld, k, n, width int)
 
-	// PackPanels copies k rows of any number n of elements to panels of NR that are next elements apart:
-	// dst[j/NR·next + p·NR + j%NR] = src[p·ld+j]. What is beyond n in the last panel is undefined. It may be nil.
-	PackPanels func(dst *float32, next int, src *float32, ld, k, n int)
+	// PackColumns copies k columns of n <= width elements: dst[p·width+j] = src[j·ld+p]. What is at n <= j < width is undefined, and up to
+	// gemmSlack elements beyond the last row may be written.
+	PackColumns func(dst, src *float32, ld, k, n, width int)
 
 	// SumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= MR. Its order is that of four sums over
 	// every fourth p, s0…s3, added as (s0+s1) + (s2+s3).
@@ -57,6 +55,10 @@ const gemmSlack = 16
 // gemmPackDepth columns of a panel of B are transposed at a time, so that the part of the panel that is written, in several rounds, stays in
 // the first-level cache.
 const gemmPackDepth = 128
+
+// gemmPackPanels panels are packed row by row at a time: enough that rows are read in long stretches, and so few, since they often lie in the
+// same sets of the first-level cache, that what is written stays there until its lines are full.
+const gemmPackPanels = 8
 
 // Product is a matrix product C = alpha·op(A)·op(B) + beta·D, where op transposes if asked, and what is done along with it.
 //
@@ -185,8 +187,8 @@ func (t *Table) PlanGemm(p *Product, threads int) GemmPlan {
 	// Packing moves every element once to save a slow access for every panel of B or tile of A that reads it. It pays where rows fall into the
 	// same sets of a cache, or come from memory, or are many.
 	c := caches()
-	l.packA = !g.Direct || !p.TransA && p.LDA%gemmAlias == 0 && n > 4*g.NR || p.RowSums != nil && !p.TransA
-	l.packB = p.N > 0 && (!g.Direct || p.TransB || p.M > 16*g.MR && (p.LDB%gemmAlias == 0 || p.K*p.N > 1<<20) || p.M > g.MR && p.K*p.N > c.l3/8)
+	l.packA = !g.Direct || p.LDA%gemmAlias == 0 && n > 4*g.NR || p.RowSums != nil && !p.TransA
+	l.packB = p.N > 0 && (!g.Direct || p.TransB || p.M > 4*g.MR && p.LDB%gemmAlias == 0 || p.M > 16*g.MR && p.K*p.N > 1<<20 || p.M > g.MR && p.K*p.N > c.l3/8)
 	if threads > 1 {
 		l.cut(g, p.M, n, threads)
 	}
@@ -408,29 +410,34 @@ func (b *gemmBlock) scale(from, to int) {
 
 // packPanels packs rows pc… and columns jc… of op(B) in panels.
 func (g *GemmKernel) packPanels(dst []float32, x *Product, pc, jc, kc, nc int) {
-	if !x.TransB && g.PackPanels != nil {
-		g.PackPanels(&dst[0], g.NR*kc, &x.B[pc*x.LDB+jc], x.LDB, kc, nc)
+	if !x.TransB {
+		g.packRows(dst, x.B[pc*x.LDB+jc:], x.LDB, kc, nc, g.NR)
 		return
 	}
 	for j := 0; j < nc; j += g.NR {
 		w := min(g.NR, nc-j)
-		if !x.TransB {
-			g.PackRows(&dst[j*g.elements(kc)], &x.B[pc*x.LDB+jc+j], x.LDB, kc, w, g.NR)
-			continue
-		}
 		for p := 0; p < kc; p += gemmPackDepth {
 			g.PackColumns(&dst[j*g.elements(kc)+g.elements(p)*g.NR], &x.B[(jc+j)*x.LDB+pc+p], x.LDB, min(gemmPackDepth, kc-p), w, g.NR)
 		}
 	}
 }
 
+// packRows packs k rows of n elements in panels.
+func (g *GemmKernel) packRows(dst, src []float32, ld, k, n, width int) {
+	next := width * g.elements(k)
+	for j := 0; j < n; j += gemmPackPanels * width {
+		g.PackRows(&dst[j/width*next], next, &src[j], ld, k, min(gemmPackPanels*width, n-j), width)
+	}
+}
+
 // packTiles packs rows ic… and columns pc… of op(A) in tiles of step rows, and adds them to sums unless it is nil.
 func (g *GemmKernel) packTiles(dst []float32, x *Product, ic, pc, mc, kc, step int, sums []float32) {
+	if x.TransA {
+		g.packRows(dst, x.A[pc*x.LDA+ic:], x.LDA, kc, mc, step)
+	}
 	for i := 0; i < mc; i += step {
 		tile, n := &dst[i*g.elements(kc)], min(step, mc-i)
-		if x.TransA {
-			g.PackRows(tile, &x.A[pc*x.LDA+ic+i], x.LDA, kc, n, step)
-		} else {
+		if !x.TransA {
 			g.PackColumns(tile, &x.A[(ic+i)*x.LDA+pc], x.LDA, kc, n, step)
 		}
 		if sums != nil {

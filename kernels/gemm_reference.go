@@ -9,7 +9,6 @@ var referenceGemm = GemmKernel{
 	Panel:       gemmPanel,
 	PackRows:    gemmPackRows,
 	PackColumns: gemmPackColumns,
-	PackPanels:  gemmPackPanels,
 	SumRows:     gemmSumRows,
 	Peak:        gemmPeak,
 	PeakFLOP:    16,
@@ -60,10 +59,12 @@ func gemmTile(a, b []float32) (s [2][4]float32) {
 	return [2][4]float32{{s00, s01, s02, s03}, {s10, s11, s12, s13}}
 }
 
-func gemmPackRows(dst, src *float32, ld, k, n, width int) {
-	to, from := unsafe.Slice(dst, k*width), unsafe.Slice(src, (k-1)*ld+n)
+func gemmPackRows(dst *float32, next int, src *float32, ld, k, n, width int) {
+	to, from := unsafe.Slice(dst, (n-1)/width*next+k*width), unsafe.Slice(src, (k-1)*ld+n)
 	for p := range k {
-		copy(to[p*width:(p+1)*width], from[p*ld:p*ld+n])
+		for j := 0; j < n; j += width {
+			copy(to[j/width*next+p*width:][:width], from[p*ld+j:p*ld+min(j+width, n)])
+		}
 	}
 }
 
@@ -72,16 +73,6 @@ func gemmPackColumns(dst, src *float32, ld, k, n, width int) {
 	for j := range n {
 		for p, v := range from[j*ld : j*ld+k] {
 			to[p*width+j] = v
-		}
-	}
-}
-
-func gemmPackPanels(dst *float32, next int, src *float32, ld, k, n int) {
-	const nr = 4
-	to, from := unsafe.Slice(dst, (n-1)/nr*next+nr*k), unsafe.Slice(src, (k-1)*ld+n)
-	for p := range k {
-		for j := 0; j < n; j += nr {
-			copy(to[j/nr*next+p*nr:][:nr], from[p*ld+j:p*ld+min(j+nr, n)])
 		}
 	}
 }

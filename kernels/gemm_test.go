@@ -349,27 +349,32 @@ func TestGemmSumRows(t *testing.T) {
 	}
 }
 
-// TestGemmPackPanels: what is in the panels is what was in the rows, and nothing is written elsewhere.
-func TestGemmPackPanels(t *testing.T) {
+// TestGemmPackRows: what is in the panels is what was in the rows, and nothing is written elsewhere.
+func TestGemmPackRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(18, 19))
 	for _, table := range Tables() {
-		nr := table.Gemm.NR
-		for n := 1; n <= 3*nr+1; n++ {
-			k, ld := 1+r.IntN(5), n+r.IntN(4)
-			next := nr*k + r.IntN(9)
-			src := randomSlice(r, (k-1)*ld+n)
-			dst := randomSlice(r, ceilDiv(n, nr)*next+gemmGuard)
-			want := append([]float32(nil), dst...)
-			table.Gemm.PackPanels(&dst[0], next, &src[0], ld, k, n)
-			for p := range k {
-				for j := range ceilDiv(n, nr) * nr {
-					at := j/nr*next + p*nr + j%nr
-					if want[at] = dst[at]; j < n {
-						want[at] = src[p*ld+j]
+		g := table.Gemm
+		for width := 1; width <= g.NR; width++ {
+			if width > g.MR {
+				width = g.NR
+			}
+			for n := 1; n <= 3*width+1; n++ {
+				k, ld := 1+r.IntN(5), n+r.IntN(4)
+				next := width*k + r.IntN(9)
+				src := randomSlice(r, (k-1)*ld+n)
+				dst := randomSlice(r, ceilDiv(n, width)*next+gemmGuard)
+				want := append([]float32(nil), dst...)
+				g.PackRows(&dst[0], next, &src[0], ld, k, n, width)
+				for p := range k {
+					for j := range ceilDiv(n, width) * width {
+						at := j/width*next + p*width + j%width
+						if want[at] = dst[at]; j < n {
+							want[at] = src[p*ld+j]
+						}
 					}
 				}
+				same(t, fmt.Sprintf("%s: %d rows of %d in panels of %d", table.Name, k, n, width), dst, want)
 			}
-			same(t, fmt.Sprintf("%s: %d rows of %d", table.Name, k, n), dst, want)
 		}
 	}
 }

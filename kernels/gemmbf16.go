@@ -11,7 +11,7 @@ import (
 var referenceGemmBF16 = GemmKernel{
 	MR: 2, NR: 4, KC: 768, Terms: 2,
 	Panel:       gemmBF16Panel,
-	PackRows:    gemmBF16PackRows,
+	PackRows:    panelByPanel(gemmBF16PackRows),
 	PackColumns: gemmBF16PackColumns,
 	SumRows:     gemmBF16SumRows,
 	Peak:        gemmPeak,
@@ -48,6 +48,16 @@ const oneBF16 = 0x3f80
 // float32.
 func addBF16(sum float32, x, y uint32) float32 {
 	return flushed(float32(float64(sum) + float64(fromBF16(x))*float64(fromBF16(y))))
+}
+
+// panelByPanel makes PackRows of a function that packs a single panel.
+func panelByPanel(pack func(dst, src *float32, ld, k, n, width int)) func(dst *float32, next int, src *float32, ld, k, n, width int) {
+	return func(dst *float32, next int, src *float32, ld, k, n, width int) {
+		to, from := unsafe.Slice(dst, (n-1)/width*next+1), unsafe.Slice(src, n)
+		for j := 0; j < n; j += width {
+			pack(&to[j/width*next], &from[j], ld, k, min(width, n-j), width)
+		}
+	}
 }
 
 func gemmBF16PackRows(dst, src *float32, ld, k, n, width int) {

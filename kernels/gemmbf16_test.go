@@ -65,7 +65,7 @@ func TestGemmBF16Pack(t *testing.T) {
 						name         string
 						rows, cols   int
 						pack, wanted func(dst, src *float32, ld, k, n, width int)
-					}{{"rows", k, n, g.PackRows, plain.PackRows}, {"columns", n, k, g.PackColumns, plain.PackColumns}} {
+					}{{"rows", k, n, onePanel(g.PackRows), onePanel(plain.PackRows)}, {"columns", n, k, g.PackColumns, plain.PackColumns}} {
 						ld := p.cols + r.IntN(5)
 						src := anything(r, p.rows*ld)
 						got, want := make([]float32, (k+1)/2*width+gemmSlack), make([]float32, (k+1)/2*width)
@@ -122,6 +122,11 @@ func TestGemmBF16Bits(t *testing.T) {
 			sameNumbers(t, fmt.Sprintf("%s: sums of %dx%d", table.Name, m, k), sums[0], sums[1])
 		}
 	}
+}
+
+// onePanel is pack for a single panel.
+func onePanel(pack func(dst *float32, next int, src *float32, ld, k, n, width int)) func(dst, src *float32, ld, k, n, width int) {
+	return func(dst, src *float32, ld, k, n, width int) { pack(dst, 0, src, ld, k, n, width) }
 }
 
 // sameNumbers fails unless all bits agree, but for those of NaN.

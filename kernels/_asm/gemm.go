@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gemm writes the kernels of matrix products: GemmPanel, which multiplies, GemmPackRows, GemmPackColumns and GemmPackPanels, which
-// copy parts of a matrix into the order in which GemmPanel reads them, and GemmSumRows, which adds up what they have copied.
+// gemm writes the kernels of matrix products: GemmPanel, which multiplies, GemmPackRows and GemmPackColumns, which copy parts of a matrix
+// into the order in which GemmPanel reads them, and GemmSumRows, which adds up what they have copied.
 func gemm(c *build.Context, isa ISA) {
 	if isa == AVX2 {
 		c.StaticGlobal("lanes")
@@ -22,7 +22,6 @@ func gemm(c *build.Context, isa ISA) {
 	gemmPanel(c, isa, gemmFloat32Form)
 	gemmPackRows(c, isa)
 	gemmPackColumns(c, isa)
-	gemmPackPanels(c, isa)
 	gemmSumRows(c, isa, gemmFloat32Form)
 }
 

@@ -9,150 +9,156 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gemmPackRows copies rows of at most two vectors. Whole vectors are stored: what is too much of a row is overwritten by the next one.
+// gemmPackRows copies row after row, so that memory is read in long stretches; the writes of one row, a panel apart, are few enough to stay in
+// the first-level cache until the next rows fill their lines. A panel is one vector wide at most, a tile's rows, or two, a panel of B.
 func gemmPackRows(c *build.Context, isa ISA) {
 	c.Function("GemmPackRows")
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(dst, src *float32, ld, k, n, width int)")
-	c.Doc(fmt.Sprintf("GemmPackRows copies k rows of n <= width <= %d elements: dst[p·width+j] = src[p·ld+j], zeros for n <= j < width.", 2*isa.Lanes()),
-		fmt.Sprintf("It may write up to %d elements beyond the last row.", isa.Lanes()))
-	dst, src, ld, k, width, n := reg.RDI, reg.RSI, reg.RBX, reg.RAX, reg.RDX, reg.RCX
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("src"), src)
-	c.Load(c.Param("ld"), ld)
+	c.SignatureExpr("func(dst *float32, next int, src *float32, ld, k, n, width int)")
+	c.Doc(fmt.Sprintf("GemmPackRows copies k rows of n elements to panels of width elements, at most %d or %d: dst[j/width·next + p·width + j%%width] = src[p·ld+j].", isa.Lanes(), 2*isa.Lanes()),
+		"What is beyond n in the last panel is undefined.")
+	dst, next, src, ld, k, n, width := reg.RDI, reg.RDX, reg.RSI, reg.RBX, reg.RAX, reg.R12, reg.R15
+	to, from, ahead, left := reg.R8, reg.R9, reg.R13, reg.RCX // in a row
+	for _, p := range []struct {
+		name string
+		r    reg.GPPhysical
+	}{{"dst", dst}, {"next", next}, {"src", src}, {"ld", ld}, {"k", k}, {"n", n}, {"width", width}} {
+		c.Load(c.Param(p.name), p.r)
+	}
+	c.SHLQ(Imm(2), next)
 	c.SHLQ(Imm(2), ld)
-	c.Load(c.Param("n"), n)
-	c.Load(c.Param("width"), width)
-	// The lanes of n in the first vector and in the second.
-	if isa == AVX512 {
-		c.MOVQ(U64(^uint64(0)), reg.R8)
-		c.SHLQ(reg.CL, reg.R8)
-		c.NOTQ(reg.R8)
-		c.KMOVW(reg.R8L, reg.K1)
-		c.SHRQ(Imm(16), reg.R8)
-		c.KMOVW(reg.R8L, reg.K2)
-	} else {
-		laneMask(c, reg.ECX, reg.X15, reg.Y15)
-		c.SUBQ(Imm(8), n)
-		laneMask(c, reg.ECX, reg.X14, reg.Y14)
-	}
-	load := func(vector int, v reg.VecPhysical) {
-		m := Mem{Base: src, Disp: vector * isa.Bytes}
-		if isa == AVX512 {
-			c.VMOVUPS_Z(m, []reg.OpmaskPhysical{reg.K1, reg.K2}[vector], v)
-		} else {
-			c.VMASKMOVPS(m, []reg.VecPhysical{reg.Y15, reg.Y14}[vector], v)
-		}
-	}
-	c.Load(c.Param("k"), k)
-	c.CMPQ(width, Imm(uint64(isa.Lanes())))
-	c.JG(LabelRef("two"))
-	for _, vectors := range []int{1, 2} {
-		name := map[int]string{1: "one", 2: "two"}[vectors]
-		c.Label(name)
-		c.TESTQ(k, k)
-		c.JE(LabelRef("done"))
-		for j := range vectors {
-			load(j, vec(isa, j))
-		}
-		for j := range vectors {
-			c.VMOVUPS(vec(isa, j), Mem{Base: dst, Disp: j * isa.Bytes})
-		}
-		if vectors == 2 {
-			// The same rows of the next panel of B: they are a stride apart, which no CPU foresees.
-			for j := 0; j < 2*isa.Bytes; j += 64 {
-				c.PREFETCHT1(Mem{Base: src, Disp: 2*isa.Bytes + j})
-			}
-		}
-		c.ADDQ(ld, src)
-		c.LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst)
-		c.DECQ(k)
-		c.JMP(LabelRef(name))
-	}
-	c.Label("done")
-	c.VZEROUPPER()
-	c.RET()
-}
-
-// gemmPackPanels copies row after row, so that memory is read in long stretches; the writes of one row, a panel apart, are few enough to stay
-// in the first-level cache until the next rows fill their lines.
-func gemmPackPanels(c *build.Context, isa ISA) {
-	nr := 2 * isa.Lanes()
-	c.Function("GemmPackPanels")
-	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr("func(dst *float32, next int, src *float32, ld, k, n int)")
-	c.Doc(fmt.Sprintf("GemmPackPanels copies k rows of n elements to panels of %d: dst[j/%d·next + p·%d + j%%%d] = src[p·ld+j]. What is beyond n in the last", nr, nr, nr, nr),
-		"panel is undefined.")
-	dst, to, next, src, from, ld, ahead, k, n, left := reg.RDI, reg.R8, reg.RDX, reg.RSI, reg.R9, reg.RBX, reg.R11, reg.RAX, reg.R12, reg.RCX
-	c.Load(c.Param("dst"), dst)
+	// left = elements of the last panel
+	c.LEAQ(Mem{Base: n, Disp: -1}, reg.RAX)
+	c.XORQ(reg.RDX, reg.RDX)
+	c.DIVQ(width)
+	c.LEAQ(Mem{Base: reg.RDX, Disp: 1}, left)
 	c.Load(c.Param("next"), next)
 	c.SHLQ(Imm(2), next)
-	c.Load(c.Param("src"), src)
-	c.Load(c.Param("ld"), ld)
-	c.SHLQ(Imm(2), ld)
 	c.Load(c.Param("k"), k)
-	c.Load(c.Param("n"), n)
-	// The lanes of the last panel's first vector and of its second.
-	c.LEAQ(Mem{Base: n, Disp: -1}, left)
-	c.ANDQ(I8(int8(nr-1)), left)
-	c.INCQ(left)
-	masks := []reg.Register{reg.K1, reg.K2}
-	if isa == AVX512 {
+	// Four rows on: a row is a new page, of which no CPU's prefetcher knows.
+	rowAhead := reg.R11
+	c.LEAQ(Mem{Base: src, Index: ld, Scale: 4}, rowAhead)
+
+	// The first mask is the last panel's in the widest vector that it fills in part, the second that of a whole narrow panel or of the rest.
+	first, second := reg.Register(reg.K1), reg.Register(reg.K2)
+	if isa == AVX2 {
+		first, second = reg.Y15, reg.Y14
+	}
+	mask := func(m reg.Register) { // of left lanes, which may be below 0
+		if isa == AVX2 {
+			laneMask(c, reg.ECX, m.(reg.VecPhysical).AsX().(reg.VecPhysical), m.(reg.VecPhysical))
+			return
+		}
+		c.XORQ(reg.R10, reg.R10)
+		c.TESTQ(left, left)
+		c.CMOVQLT(reg.R10, left)
 		c.MOVQ(I32(-1), reg.R10)
 		c.BZHIQ(left, reg.R10, reg.R10)
-		c.KMOVW(reg.R10L, reg.K1)
-		c.SHRQ(Imm(16), reg.R10)
-		c.KMOVW(reg.R10L, reg.K2)
-	} else {
-		masks = []reg.Register{reg.Y15, reg.Y14}
-		laneMask(c, reg.ECX, reg.X15, reg.Y15)
-		c.SUBQ(Imm(8), left)
-		laneMask(c, reg.ECX, reg.X14, reg.Y14)
+		c.KMOVW(reg.R10L, m)
 	}
-	at := func(base reg.Register, j int) Mem { return Mem{Base: base, Disp: j * isa.Bytes} }
-	// Four rows on: a row is a new page, of which no CPU's prefetcher knows.
-	c.LEAQ(Mem{Base: src, Index: ld, Scale: 4}, ahead)
-	c.Label("row")
-	c.TESTQ(k, k)
-	c.JE(LabelRef("done"))
-	c.MOVQ(dst, to)
-	c.MOVQ(src, from)
-	c.MOVQ(ahead, reg.R13)
-	c.MOVQ(n, left)
-	c.SUBQ(Imm(uint64(nr)), left)
-	c.JLE(LabelRef("last"))
-	c.Label("panel")
-	for j := 0; j < 2*isa.Bytes; j += 64 {
-		c.PREFETCHT0(Mem{Base: reg.R13, Disp: j})
-	}
-	for j := range 2 {
-		c.VMOVUPS(at(from, j), vec(isa, j))
-	}
-	for j := range 2 {
-		c.VMOVUPS(vec(isa, j), at(to, j))
-	}
-	c.ADDQ(Imm(uint64(2*isa.Bytes)), from)
-	c.ADDQ(Imm(uint64(2*isa.Bytes)), reg.R13)
-	c.ADDQ(next, to)
-	c.SUBQ(Imm(uint64(nr)), left)
-	c.JG(LabelRef("panel"))
-	c.Label("last")
-	for j := range 2 {
-		if isa == AVX512 {
-			c.VMOVUPS_Z(at(from, j), masks[j], vec(isa, j))
-		} else {
-			c.VMASKMOVPS(at(from, j), masks[j], vec(isa, j))
+	load := func(m Mem, k reg.Register, v reg.VecPhysical) {
+		switch {
+		case k == nil:
+			c.VMOVUPS(m, v)
+		case isa == AVX512:
+			c.VMOVUPS_Z(m, k, v)
+		default:
+			c.VMASKMOVPS(m, k, v)
 		}
 	}
-	for j := range 2 {
-		c.VMOVUPS(vec(isa, j), at(to, j))
+	at := func(base reg.Register, j int) Mem { return Mem{Base: base, Disp: j * isa.Bytes} }
+	// row copies a row: panel for every panel but the last, last for that, and goes on to the next row.
+	row := func(name string, panel, last func()) {
+		c.MOVQ(dst, to)
+		c.MOVQ(src, from)
+		c.MOVQ(rowAhead, ahead)
+		c.MOVQ(n, left)
+		c.SUBQ(width, left)
+		c.JLE(LabelRef(name + "_last"))
+		c.Label(name + "_panel")
+		panel()
+		c.LEAQ(Mem{Base: from, Index: width, Scale: 4}, from)
+		c.LEAQ(Mem{Base: ahead, Index: width, Scale: 4}, ahead)
+		c.ADDQ(next, to)
+		c.SUBQ(width, left)
+		c.JG(LabelRef(name + "_panel"))
+		c.Label(name + "_last")
+		last()
+		c.ADDQ(ld, src)
+		c.ADDQ(ld, rowAhead)
+		c.LEAQ(Mem{Base: dst, Index: width, Scale: 4}, dst)
 	}
-	c.ADDQ(ld, src)
-	c.ADDQ(ld, ahead)
-	c.ADDQ(Imm(uint64(2*isa.Bytes)), dst)
+	c.CMPQ(width, Imm(uint64(isa.Lanes())))
+	c.JLE(LabelRef("narrow"))
+
+	mask(first)
+	c.SUBQ(Imm(uint64(isa.Lanes())), left)
+	mask(second)
+	c.Label("wide")
+	row("wide", func() {
+		for j := 0; j < 2*isa.Bytes; j += 64 {
+			c.PREFETCHT0(Mem{Base: ahead, Disp: j})
+		}
+		for j := range 2 {
+			load(at(from, j), nil, vec(isa, j))
+		}
+		for j := range 2 {
+			c.VMOVUPS(vec(isa, j), at(to, j))
+		}
+	}, func() {
+		load(at(from, 0), first, vec(isa, 0))
+		load(at(from, 1), second, vec(isa, 1))
+		for j := range 2 {
+			c.VMOVUPS(vec(isa, j), at(to, j))
+		}
+	})
 	c.DECQ(k)
-	c.JMP(LabelRef("row"))
-	c.Label("done")
+	c.JNE(LabelRef("wide"))
+	c.VZEROUPPER()
+	c.RET()
+
+	c.Label("narrow")
+	mask(first)
+	c.MOVQ(width, left)
+	mask(second)
+	narrow := func(name string, store func(m Mem)) {
+		row(name, func() {
+			c.PREFETCHT0(Mem{Base: ahead})
+			load(Mem{Base: from}, second, vec(isa, 0))
+			store(Mem{Base: to})
+		}, func() {
+			load(Mem{Base: from}, first, vec(isa, 0))
+			store(Mem{Base: to})
+		})
+	}
+	if isa == AVX2 {
+		// Masked stores are slow. While they stay within the panel, whole vectors are stored, and what is too much is overwritten by the next
+		// rows.
+		c.Label("narrow_rows")
+		c.MOVQ(k, left)
+		c.IMULQ(width, left)
+		c.CMPQ(left, Imm(uint64(isa.Lanes())))
+		c.JL(LabelRef("narrow_end"))
+		narrow("narrow", func(m Mem) { c.VMOVUPS(vec(isa, 0), m) })
+		c.DECQ(k)
+		c.JMP(LabelRef("narrow_rows"))
+		c.Label("narrow_end")
+		c.TESTQ(k, k)
+		c.JE(LabelRef("done"))
+	}
+	c.Label("end_rows")
+	narrow("end", func(m Mem) {
+		if isa == AVX512 {
+			c.VMOVUPS(vec(isa, 0), second, m)
+		} else {
+			c.VMASKMOVPS(vec(isa, 0), second, m)
+		}
+	})
+	c.DECQ(k)
+	c.JNE(LabelRef("end_rows"))
+	if isa == AVX2 {
+		c.Label("done")
+	}
 	c.VZEROUPPER()
 	c.RET()
 }

@@ -9,17 +9,13 @@ package avx2
 // k must not be 0. With d nil there is no beta·D; d may be c.
 func GemmPanel(m int, n int, k int, step int, a *float32, aRow int, aCol int, aNext int, b *float32, bRow int, c *float32, ldc int, d *float32, ldd int, alpha float32, beta float32)
 
-// GemmPackRows copies k rows of n <= width <= 16 elements: dst[p·width+j] = src[p·ld+j], zeros for n <= j < width.
-// It may write up to 8 elements beyond the last row.
-func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
+// GemmPackRows copies k rows of n elements to panels of width elements, at most 8 or 16: dst[j/width·next + p·width + j%width] = src[p·ld+j].
+// What is beyond n in the last panel is undefined.
+func GemmPackRows(dst *float32, next int, src *float32, ld int, k int, n int, width int)
 
 // GemmPackColumns copies k columns of n <= width elements: dst[p·width+j] = src[j·ld+p]; what is at n <= j < width is undefined.
 // It may write up to 7 elements beyond the last column.
 func GemmPackColumns(dst *float32, src *float32, ld int, k int, n int, width int)
-
-// GemmPackPanels copies k rows of n elements to panels of 16: dst[j/16·next + p·16 + j%16] = src[p·ld+j]. What is beyond n in the last
-// panel is undefined.
-func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
 
 // GemmSumRows adds up rows that are stored column after column: sums[i] += Σ_p a[p·ld+i], i < n <= 8. Its order is that of four sums
 // over every fourth p, s0…s3, added as (s0+s1) + (s2+s3).

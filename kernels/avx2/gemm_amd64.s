@@ -1433,15 +1433,28 @@ done:
 	VZEROUPPER
 	RET
 
-// func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
+// func GemmPackRows(dst *float32, next int, src *float32, ld int, k int, n int, width int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·GemmPackRows(SB), NOSPLIT, $0-48
+TEXT ·GemmPackRows(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), DI
-	MOVQ         src+8(FP), SI
-	MOVQ         ld+16(FP), BX
+	MOVQ         next+8(FP), DX
+	MOVQ         src+16(FP), SI
+	MOVQ         ld+24(FP), BX
+	MOVQ         k+32(FP), AX
+	MOVQ         n+40(FP), R12
+	MOVQ         width+48(FP), R15
+	SHLQ         $0x02, DX
 	SHLQ         $0x02, BX
-	MOVQ         n+32(FP), CX
-	MOVQ         width+40(FP), DX
+	LEAQ         -1(R12), AX
+	XORQ         DX, DX
+	DIVQ         R15
+	LEAQ         1(DX), CX
+	MOVQ         next+8(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         k+32(FP), AX
+	LEAQ         (SI)(BX*4), R11
+	CMPQ         R15, $0x08
+	JLE          narrow
 	VMOVD        CX, X15
 	VPBROADCASTD X15, Y15
 	VPCMPGTD     lanes<>+0(SB), Y15, Y15
@@ -1449,32 +1462,110 @@ TEXT ·GemmPackRows(SB), NOSPLIT, $0-48
 	VMOVD        CX, X14
 	VPBROADCASTD X14, Y14
 	VPCMPGTD     lanes<>+0(SB), Y14, Y14
-	MOVQ         k+24(FP), AX
-	CMPQ         DX, $0x08
-	JG           two
 
-one:
-	TESTQ      AX, AX
-	JE         done
-	VMASKMOVPS (SI), Y15, Y0
-	VMOVUPS    Y0, (DI)
-	ADDQ       BX, SI
-	LEAQ       (DI)(DX*4), DI
-	DECQ       AX
-	JMP        one
+wide:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ R11, R13
+	MOVQ R12, CX
+	SUBQ R15, CX
+	JLE  wide_last
 
-two:
-	TESTQ      AX, AX
-	JE         done
-	VMASKMOVPS (SI), Y15, Y0
-	VMASKMOVPS 32(SI), Y14, Y1
-	VMOVUPS    Y0, (DI)
-	VMOVUPS    Y1, 32(DI)
-	PREFETCHT1 64(SI)
+wide_panel:
+	PREFETCHT0 (R13)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	LEAQ       (R9)(R15*4), R9
+	LEAQ       (R13)(R15*4), R13
+	ADDQ       DX, R8
+	SUBQ       R15, CX
+	JG         wide_panel
+
+wide_last:
+	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS 32(R9), Y14, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
 	ADDQ       BX, SI
-	LEAQ       (DI)(DX*4), DI
+	ADDQ       BX, R11
+	LEAQ       (DI)(R15*4), DI
 	DECQ       AX
-	JMP        two
+	JNE        wide
+	VZEROUPPER
+	RET
+
+narrow:
+	VMOVD        CX, X15
+	VPBROADCASTD X15, Y15
+	VPCMPGTD     lanes<>+0(SB), Y15, Y15
+	MOVQ         R15, CX
+	VMOVD        CX, X14
+	VPBROADCASTD X14, Y14
+	VPCMPGTD     lanes<>+0(SB), Y14, Y14
+
+narrow_rows:
+	MOVQ  AX, CX
+	IMULQ R15, CX
+	CMPQ  CX, $0x08
+	JL    narrow_end
+	MOVQ  DI, R8
+	MOVQ  SI, R9
+	MOVQ  R11, R13
+	MOVQ  R12, CX
+	SUBQ  R15, CX
+	JLE   narrow_last
+
+narrow_panel:
+	PREFETCHT0 (R13)
+	VMASKMOVPS (R9), Y14, Y0
+	VMOVUPS    Y0, (R8)
+	LEAQ       (R9)(R15*4), R9
+	LEAQ       (R13)(R15*4), R13
+	ADDQ       DX, R8
+	SUBQ       R15, CX
+	JG         narrow_panel
+
+narrow_last:
+	VMASKMOVPS (R9), Y15, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       BX, SI
+	ADDQ       BX, R11
+	LEAQ       (DI)(R15*4), DI
+	DECQ       AX
+	JMP        narrow_rows
+
+narrow_end:
+	TESTQ AX, AX
+	JE    done
+
+end_rows:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ R11, R13
+	MOVQ R12, CX
+	SUBQ R15, CX
+	JLE  end_last
+
+end_panel:
+	PREFETCHT0 (R13)
+	VMASKMOVPS (R9), Y14, Y0
+	VMASKMOVPS Y0, Y14, (R8)
+	LEAQ       (R9)(R15*4), R9
+	LEAQ       (R13)(R15*4), R13
+	ADDQ       DX, R8
+	SUBQ       R15, CX
+	JG         end_panel
+
+end_last:
+	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS Y0, Y14, (R8)
+	ADDQ       BX, SI
+	ADDQ       BX, R11
+	LEAQ       (DI)(R15*4), DI
+	DECQ       AX
+	JNE        end_rows
 
 done:
 	VZEROUPPER
@@ -1710,66 +1801,6 @@ column:
 next:
 	SUBQ $0x08, R15
 	JGE  eight
-	VZEROUPPER
-	RET
-
-// func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·GemmPackPanels(SB), NOSPLIT, $0-48
-	MOVQ         dst+0(FP), DI
-	MOVQ         next+8(FP), DX
-	SHLQ         $0x02, DX
-	MOVQ         src+16(FP), SI
-	MOVQ         ld+24(FP), BX
-	SHLQ         $0x02, BX
-	MOVQ         k+32(FP), AX
-	MOVQ         n+40(FP), R12
-	LEAQ         -1(R12), CX
-	ANDQ         $+15, CX
-	INCQ         CX
-	VMOVD        CX, X15
-	VPBROADCASTD X15, Y15
-	VPCMPGTD     lanes<>+0(SB), Y15, Y15
-	SUBQ         $0x08, CX
-	VMOVD        CX, X14
-	VPBROADCASTD X14, Y14
-	VPCMPGTD     lanes<>+0(SB), Y14, Y14
-	LEAQ         (SI)(BX*4), R11
-
-row:
-	TESTQ AX, AX
-	JE    done
-	MOVQ  DI, R8
-	MOVQ  SI, R9
-	MOVQ  R11, R13
-	MOVQ  R12, CX
-	SUBQ  $0x10, CX
-	JLE   last
-
-panel:
-	PREFETCHT0 (R13)
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x40, R13
-	ADDQ       DX, R8
-	SUBQ       $0x10, CX
-	JG         panel
-
-last:
-	VMASKMOVPS (R9), Y15, Y0
-	VMASKMOVPS 32(R9), Y14, Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       BX, SI
-	ADDQ       BX, R11
-	ADDQ       $0x40, DI
-	DECQ       AX
-	JMP        row
-
-done:
 	VZEROUPPER
 	RET
 

@@ -4652,50 +4652,117 @@ done:
 	VZEROUPPER
 	RET
 
-// func GemmPackRows(dst *float32, src *float32, ld int, k int, n int, width int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·GemmPackRows(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), DI
-	MOVQ  src+8(FP), SI
-	MOVQ  ld+16(FP), BX
-	SHLQ  $0x02, BX
-	MOVQ  n+32(FP), CX
-	MOVQ  width+40(FP), DX
-	MOVQ  $0xffffffffffffffff, R8
-	SHLQ  CL, R8
-	NOTQ  R8
-	KMOVW R8, K1
-	SHRQ  $0x10, R8
-	KMOVW R8, K2
-	MOVQ  k+24(FP), AX
-	CMPQ  DX, $0x10
-	JG    two
+// func GemmPackRows(dst *float32, next int, src *float32, ld int, k int, n int, width int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·GemmPackRows(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), DI
+	MOVQ    next+8(FP), DX
+	MOVQ    src+16(FP), SI
+	MOVQ    ld+24(FP), BX
+	MOVQ    k+32(FP), AX
+	MOVQ    n+40(FP), R12
+	MOVQ    width+48(FP), R15
+	SHLQ    $0x02, DX
+	SHLQ    $0x02, BX
+	LEAQ    -1(R12), AX
+	XORQ    DX, DX
+	DIVQ    R15
+	LEAQ    1(DX), CX
+	MOVQ    next+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    k+32(FP), AX
+	LEAQ    (SI)(BX*4), R11
+	CMPQ    R15, $0x10
+	JLE     narrow
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	MOVQ    $-1, R10
+	BZHIQ   CX, R10, R10
+	KMOVW   R10, K1
+	SUBQ    $0x10, CX
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	MOVQ    $-1, R10
+	BZHIQ   CX, R10, R10
+	KMOVW   R10, K2
 
-one:
-	TESTQ     AX, AX
-	JE        done
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS   Z0, (DI)
+wide:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ R11, R13
+	MOVQ R12, CX
+	SUBQ R15, CX
+	JLE  wide_last
+
+wide_panel:
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	VMOVUPS    (R9), Z0
+	VMOVUPS    64(R9), Z1
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    Z1, 64(R8)
+	LEAQ       (R9)(R15*4), R9
+	LEAQ       (R13)(R15*4), R13
+	ADDQ       DX, R8
+	SUBQ       R15, CX
+	JG         wide_panel
+
+wide_last:
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z 64(R9), K2, Z1
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z1, 64(R8)
 	ADDQ      BX, SI
-	LEAQ      (DI)(DX*4), DI
+	ADDQ      BX, R11
+	LEAQ      (DI)(R15*4), DI
 	DECQ      AX
-	JMP       one
+	JNE       wide
+	VZEROUPPER
+	RET
 
-two:
-	TESTQ      AX, AX
-	JE         done
-	VMOVUPS.Z  (SI), K1, Z0
-	VMOVUPS.Z  64(SI), K2, Z1
-	VMOVUPS    Z0, (DI)
-	VMOVUPS    Z1, 64(DI)
-	PREFETCHT1 128(SI)
-	PREFETCHT1 192(SI)
-	ADDQ       BX, SI
-	LEAQ       (DI)(DX*4), DI
-	DECQ       AX
-	JMP        two
+narrow:
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	MOVQ    $-1, R10
+	BZHIQ   CX, R10, R10
+	KMOVW   R10, K1
+	MOVQ    R15, CX
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	MOVQ    $-1, R10
+	BZHIQ   CX, R10, R10
+	KMOVW   R10, K2
 
-done:
+end_rows:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ R11, R13
+	MOVQ R12, CX
+	SUBQ R15, CX
+	JLE  end_last
+
+end_panel:
+	PREFETCHT0 (R13)
+	VMOVUPS.Z  (R9), K2, Z0
+	VMOVUPS    Z0, K2, (R8)
+	LEAQ       (R9)(R15*4), R9
+	LEAQ       (R13)(R15*4), R13
+	ADDQ       DX, R8
+	SUBQ       R15, CX
+	JG         end_panel
+
+end_last:
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS   Z0, K2, (R8)
+	ADDQ      BX, SI
+	ADDQ      BX, R11
+	LEAQ      (DI)(R15*4), DI
+	DECQ      AX
+	JNE       end_rows
 	VZEROUPPER
 	RET
 
@@ -4929,65 +4996,6 @@ column:
 next:
 	SUBQ $0x08, R15
 	JGE  eight
-	VZEROUPPER
-	RET
-
-// func GemmPackPanels(dst *float32, next int, src *float32, ld int, k int, n int)
-// Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·GemmPackPanels(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), DI
-	MOVQ  next+8(FP), DX
-	SHLQ  $0x02, DX
-	MOVQ  src+16(FP), SI
-	MOVQ  ld+24(FP), BX
-	SHLQ  $0x02, BX
-	MOVQ  k+32(FP), AX
-	MOVQ  n+40(FP), R12
-	LEAQ  -1(R12), CX
-	ANDQ  $+31, CX
-	INCQ  CX
-	MOVQ  $-1, R10
-	BZHIQ CX, R10, R10
-	KMOVW R10, K1
-	SHRQ  $0x10, R10
-	KMOVW R10, K2
-	LEAQ  (SI)(BX*4), R11
-
-row:
-	TESTQ AX, AX
-	JE    done
-	MOVQ  DI, R8
-	MOVQ  SI, R9
-	MOVQ  R11, R13
-	MOVQ  R12, CX
-	SUBQ  $0x20, CX
-	JLE   last
-
-panel:
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	VMOVUPS    (R9), Z0
-	VMOVUPS    64(R9), Z1
-	VMOVUPS    Z0, (R8)
-	VMOVUPS    Z1, 64(R8)
-	ADDQ       $0x80, R9
-	ADDQ       $0x80, R13
-	ADDQ       DX, R8
-	SUBQ       $0x20, CX
-	JG         panel
-
-last:
-	VMOVUPS.Z (R9), K1, Z0
-	VMOVUPS.Z 64(R9), K2, Z1
-	VMOVUPS   Z0, (R8)
-	VMOVUPS   Z1, 64(R8)
-	ADDQ      BX, SI
-	ADDQ      BX, R11
-	ADDQ      $0x80, DI
-	DECQ      AX
-	JMP       row
-
-done:
 	VZEROUPPER
 	RET
 
