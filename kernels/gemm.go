@@ -162,8 +162,8 @@ const (
 	gemmColumns = 384
 	// gemmTerms is what blocks of terms are multiples of.
 	gemmTerms = 16
-	// gemmPacked is how many elements of A and of B are packed for all terms: they stay in the last cache.
-	gemmPackedA, gemmPackedB = 1 << 20, 1 << 21
+	// gemmPackedA and gemmPackedB are how many elements of A and of B are packed for all terms: they stay in the last cache.
+	gemmPackedA, gemmPackedB = 1 << 20, 1 << 20
 	// gemmAlias is a leading dimension whose rows all fall into the same sets of the first-level cache, 4 KiB.
 	gemmAlias = 1 << 10
 )
@@ -224,19 +224,22 @@ func even(n, most, unit int) int {
 	return ceilDiv(ceilDiv(n, ceilDiv(n, most)), unit) * unit
 }
 
-// What a chunk costs besides its tiles times its panels, in units of these: to pack a panel, to read or pack a tile, and to be claimed by a
-// thread, in multiply-adds.
+// What a chunk costs besides its tiles times its panels, in units of these: to pack a panel or a tile, to read a tile where it lies, and, in
+// multiply-adds, to be claimed by a thread.
 const (
-	gemmPanelCost, gemmTileCost = 1.5, .25
-	gemmClaimCost               = 1 << 16
+	gemmPackPanelCost, gemmPackTileCost, gemmTileCost = 1.5, 1.25, .25
+	gemmClaimCost                                     = 1 << 16
 )
 
 // cut chooses the chunks for so many threads: among those of one to four for every thread, the ones that are done first.
 func (l *GemmPlan) cut(g *GemmKernel, m, n, threads int) {
 	tiles, panels := ceilDiv(m, l.step), ceilDiv(n, g.NR)
-	panelCost := 0.
+	panelCost, tileCost := 0., gemmTileCost
 	if l.packB {
-		panelCost = gemmPanelCost
+		panelCost = gemmPackPanelCost
+	}
+	if l.packA {
+		tileCost = gemmPackTileCost
 	}
 	claim := gemmClaimCost / float64(l.step*g.NR*l.k)
 	best := math.Inf(1)
@@ -245,7 +248,7 @@ func (l *GemmPlan) cut(g *GemmKernel, m, n, threads int) {
 		for each := 1; each <= 4; each++ {
 			high := ceilDiv(tiles, ceilDiv(each*threads, across))
 			rounds := ceilDiv(ceilDiv(tiles, high)*ceilDiv(panels, wide), threads)
-			cost := float64(rounds) * (float64(high*wide) + panelCost*float64(wide) + gemmTileCost*float64(high) + claim)
+			cost := float64(rounds) * (float64(high*wide) + panelCost*float64(wide) + tileCost*float64(high) + claim)
 			// A thread that is held up holds up the others by a part of its last chunk.
 			cost *= 1 + .1/float64(rounds)
 			if cost < best {
