@@ -7,6 +7,8 @@ func (t *Tape) LayerNorm(x, w, b *Var, eps float32) *Var {
 	y := t.output(x.Value.Shape(), x, w, b)
 	mean, rstd := t.arena.New(x.Value.Rows()), t.arena.New(x.Value.Rows())
 	tensor.LayerNormForward(y.Value, mean, rstd, x.Value, w.Value, b.Value, eps)
+	// Its outputs would be an eighth of what a transformer's block holds until Backward.
+	t.recomputes(y, func() { tensor.LayerNormForward(y.Value, mean, rstd, x.Value, w.Value, b.Value, eps) })
 	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = (x − mean)·rstd·w + b

@@ -13,15 +13,18 @@ type Tape struct {
 	record    bool
 	results   slab[Var] // of operations
 	undo      []undo
+	kept      []*Var // whose Values the undos read
 	loans     slab[loan]
 	borrowers []*Var // Vars whose Grad the arena may have lent
 	shape     []int  // see withCols
 }
 
-// undo is how to undo the operation that made y from y's gradient.
+// undo is how to undo the operation that made y from y's gradient. backward reads the Values of Tape.kept from where the undo before it ends
+// to kept.
 type undo struct {
 	y        *Var
 	backward func(dy *tensor.Tensor)
+	kept     int
 }
 
 // NewTape makes a tape that records, with the memory of arena.
@@ -41,6 +44,8 @@ func (t *Tape) Arena() *tensor.Arena { return t.arena }
 func (t *Tape) Reset() {
 	clear(t.undo)
 	t.undo = t.undo[:0]
+	clear(t.kept)
+	t.kept = t.kept[:0]
 	for _, v := range t.borrowers {
 		if v.loan != nil {
 			v.Grad, v.loan = nil, nil
@@ -57,14 +62,14 @@ func (t *Tape) Reset() {
 }
 
 // Done says that the caller will not use the Values of these Vars again, results of operations of this tape, in later operations or otherwise.
-// What no backward needs gives its memory to the operations that follow; the rest does so in Backward, once it is not needed any more. On a
+// What no backward needs gives its memory to the operations that follow, and so does what costs less to compute again than to hold; the rest
+// does so in Backward, once it is not needed any more. On a
 // tape that records nothing that is everything at once, without which the evaluation of a large image would hold every activation of every
 // layer.
 func (t *Tape) Done(vs ...*Var) {
 	for _, v := range vs {
-		if v.kept {
-			v.done = true
-		} else {
+		v.done = v.kept
+		if !v.kept || v.again != nil {
 			t.drop(v)
 		}
 	}
@@ -106,17 +111,35 @@ func (t *Tape) BackwardFrom(y *Var, dy *tensor.Tensor) {
 	}
 	for i := len(t.undo) - 1; i >= 0; i-- {
 		y, backward := t.undo[i].y, t.undo[i].backward
-		t.undo[i] = undo{}
+		t.undo[i].backward = nil
 		if y.Grad == nil {
 			continue // it is not part of this loss
 		}
+		t.remake(i)
 		backward(y.Grad)
 		t.release(y)
 		if y.done {
 			t.drop(y)
 		}
 	}
+	clear(t.undo)
 	t.undo = t.undo[:0]
+	clear(t.kept)
+	t.kept = t.kept[:0]
+}
+
+// remake computes again what undo number i reads and Done has given back.
+func (t *Tape) remake(i int) {
+	from := 0
+	if i > 0 {
+		from = t.undo[i-1].kept
+	}
+	for _, v := range t.kept[from:t.undo[i].kept] {
+		if v.Value == nil && v.again != nil {
+			v.Value = t.arena.New(v.shape...)
+			v.again()
+		}
+	}
 }
 
 // output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does.
@@ -133,7 +156,7 @@ func (t *Tape) output(shape []int, inputs ...*Var) *Var {
 	return y
 }
 
-// keeps says that the backward of the operation that made y reads the Values of these Vars.
+// keeps says that the backward of the operation that made y, which undoes records next, reads the Values of these Vars.
 func (t *Tape) keeps(y *Var, vs ...*Var) {
 	if !y.needsGrad {
 		return
@@ -141,12 +164,22 @@ func (t *Tape) keeps(y *Var, vs ...*Var) {
 	for _, v := range vs {
 		v.kept = true
 	}
+	t.kept = append(t.kept, vs...)
+}
+
+// recomputes says that forward writes y's Value again, from what the operation that made y keeps, and does it so fast that its memory is worth
+// more: whoever reads it in Backward gets it made again if it is Done.
+func (t *Tape) recomputes(y *Var, forward func()) {
+	if y.needsGrad {
+		y.again = forward
+	}
 }
 
 // undoes records backward, which undoes the operation that made y; it is called only if a gradient has reached y, whose memory is given back
 // afterwards.
 func (t *Tape) undoes(y *Var, backward func(dy *tensor.Tensor)) {
-	if y.needsGrad {
-		t.undo = append(t.undo, undo{y, backward})
+	if !y.needsGrad {
+		return
 	}
+	t.undo = append(t.undo, undo{y, backward, len(t.kept)})
 }

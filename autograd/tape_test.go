@@ -254,3 +254,44 @@ func TestPassReusesVars(t *testing.T) {
 		t.Errorf("a Var of the second pass remembers the first: %+v", second)
 	}
 }
+
+// TestDoneRecomputes: the output of a norm that is Done is not held until Backward, and the gradients are those of one that is.
+func TestDoneRecomputes(t *testing.T) {
+	dev := tensor.CPU()
+	fill := func(seed uint64, shape ...int) *tensor.Tensor {
+		x := tensor.New(dev, shape...)
+		for i := range x.Data() {
+			x.Data()[i] = tensor.Uniform(seed, uint64(i)) - 0.3
+		}
+		return x
+	}
+	pass := func(done bool) []float32 {
+		tape := NewTape(tensor.NewArena(dev))
+		x := NewInput(fill(1, 5, 8))
+		w, b, m, n := NewParam(fill(2, 8)), NewParam(fill(3, 8)), NewParam(fill(4, 6, 8)), NewParam(fill(5, 1, 6))
+		norm := tape.LayerNorm(x, w, b, 1e-6)
+		// Two operations read it.
+		y := tape.Linear(norm, m, nil)
+		z := tape.Linear(norm, m, nil)
+		if done {
+			tape.Done(norm)
+			if norm.Value != nil {
+				t.Error("Done holds the output of a norm")
+			}
+		}
+		sum := tape.Linear(tape.Residual(y, z, nil), n, nil)
+		dy := fill(6, 5, 1)
+		tape.BackwardFrom(sum, dy)
+		if done && norm.Value != nil {
+			t.Error("the output of a norm is held after Backward")
+		}
+		var all []float32
+		for _, v := range []*Var{x, w, b, m, n} {
+			all = append(all, v.Grad.Data()...)
+		}
+		return all
+	}
+	if held, again := pass(false), pass(true); !slices.Equal(held, again) {
+		t.Errorf("gradients differ:\n%v\n%v", held, again)
+	}
+}

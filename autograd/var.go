@@ -13,6 +13,7 @@ type Var struct {
 	param     bool
 	kept      bool           // a backward reads Value
 	done      bool           // see Tape.Done
+	again     func()         // see Tape.recomputes
 	shape     []int          // of the result of an operation, whose Value may be gone; nil for others
 	cleared   *tensor.Tensor // the memory of a parameter's Grad since ZeroGrad
 	loan      *loan          // nil unless Grad is lent by the arena of a tape
