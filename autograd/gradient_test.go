@@ -126,6 +126,12 @@ func operations() []operation {
 		{"ConcatRows", [][]int{{2, 3}, {1, 3}, {4, 3}},
 			func(t *Tape, xs []*Var) *Var { return t.ConcatRows(xs...) },
 			func(xs [][]float64) []float64 { return slices.Concat(xs...) }},
+		{"CrossEntropy", [][]int{{4, 5}},
+			func(t *Tape, xs []*Var) *Var { return t.CrossEntropy(xs[0], []int{3, 0, 4, 3}, 0, 0.25) },
+			func(xs [][]float64) []float64 { return refCrossEntropy(xs[0], []int{3, 0, 4, 3}, 5, 0, 0.25) }},
+		{"CrossEntropy with smoothing", [][]int{{4, 5}},
+			func(t *Tape, xs []*Var) *Var { return t.CrossEntropy(xs[0], []int{3, 0, 4, 3}, 0.1, 0.25) },
+			func(xs [][]float64) []float64 { return refCrossEntropy(xs[0], []int{3, 0, 4, 3}, 5, 0.1, 0.25) }},
 		{"PrototypeCrossEntropy", [][]int{{4, 6}, {5, 6}, {5, 1}},
 			func(t *Tape, xs []*Var) *Var {
 				target := tensor.New(t.Arena().Device(), 2, 5)

@@ -286,3 +286,17 @@ func refSoftCrossEntropy(logits, target []float64, rows [][]int, k int, scale, w
 	}
 	return loss
 }
+
+func refCrossEntropy(logits []float64, labels []int, classes int, smoothing, weight float64) []float64 {
+	loss := 0.0
+	for r, label := range labels {
+		for k, l := range refLogSoftmax(logits[r*classes : (r+1)*classes]) {
+			target := smoothing / float64(classes)
+			if k == label {
+				target += 1 - smoothing
+			}
+			loss -= weight * target * l
+		}
+	}
+	return []float64{loss}
+}

@@ -20,12 +20,18 @@ const (
 	MeanToken   Tokens = "mean"  // the mean of the patch tokens: D numbers
 	PatchTokens Tokens = "patch" // all patch tokens, row by row: N·D numbers
 	ClassAndGeM Tokens = "copy"  // the class token, then the patch tokens pooled by eval.GeM: 2·D numbers, for copy detection
+
+	// ClassAndMean is the class tokens, then the mean of the last block's patch tokens: (n+1)·D numbers for n Blocks.
+	ClassAndMean Tokens = "cls+mean"
 )
 
 // FeatureOptions says how features are computed. The zero value is usable, but stops at the first image that cannot be read (MaxBad). The
-// result depends on Tokens alone.
+// result depends on Tokens and Blocks alone.
 type FeatureOptions struct {
-	Tokens   Tokens             // "" means ClassToken
+	Tokens Tokens // "" means ClassToken
+	// Blocks takes the class tokens of the last so many blocks, each through the last norm, the earliest block first; 0 means 1. It goes with
+	// ClassToken and ClassAndMean.
+	Blocks   int
 	Progress func(done, of int) // called after every batch, with the images that are done
 	EvalOptions
 }
@@ -43,40 +49,16 @@ func Features(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransf
 	if size < c.PatchSize {
 		return nil, fmt.Errorf("pictures of %d px are smaller than the backbone's patches of %d px", size, c.PatchSize)
 	}
-	dim := c.Dim
 	patches := (size / c.PatchSize) * (size / c.PatchSize)
-	switch o.Tokens {
-	case "", ClassToken, MeanToken:
-	case PatchTokens:
-		dim *= patches
-	case ClassAndGeM:
-		dim *= 2
-	default:
-		return nil, fmt.Errorf("tokens %q: there are cls, mean, patch and copy", o.Tokens)
+	dim, err := o.dim(c, patches)
+	if err != nil {
+		return nil, err
 	}
 	tape := autograd.NewEvalTape(tensor.NewArena(dev))
 	f := &FeatureSet{Features: eval.Features{Dim: dim, Data: make([]float32, 0, ds.Len()*dim)}}
-	err := EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
-		defer tape.Reset()
+	err = EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
 		n := len(b.Indices)
-		x := autograd.NewConst(tensor.FromSlice(dev, b.Pixels, n, 3, size, size))
-		if o.Tokens == "" || o.Tokens == ClassToken {
-			f.Data = append(f.Data, backbone.Forward(tape, x, nil).Value.Data()...)
-		} else {
-			tokens := backbone.Tokens(tape, x, nil).Value.Data() // (n, 1+N, D)
-			for i := range n {
-				class := tokens[i*(1+patches)*c.Dim:][:c.Dim]
-				of := tokens[(i*(1+patches)+1)*c.Dim : (i+1)*(1+patches)*c.Dim] // without the class token
-				switch o.Tokens {
-				case PatchTokens:
-					f.Data = append(f.Data, of...)
-				case ClassAndGeM:
-					f.Data = append(append(f.Data, class...), eval.GeM(of, c.Dim)...)
-				default:
-					f.Data = append(f.Data, meanRow(of, c.Dim)...)
-				}
-			}
-		}
+		f.Data = o.appendFeatures(f.Data, tape, backbone, tensor.FromSlice(dev, b.Pixels, n, 3, size, size))
 		f.add(ds, b.Indices)
 		if o.Progress != nil {
 			o.Progress(b.Indices[n-1]+1, ds.Len())
@@ -84,6 +66,68 @@ func Features(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransf
 		return nil
 	})
 	return f, err
+}
+
+// dim is how many numbers the feature of a picture of that many patches has.
+func (o *FeatureOptions) dim(c nn.ViTConfig, patches int) (int, error) {
+	blocks := max(o.Blocks, 1)
+	if o.Blocks < 0 || blocks > c.Depth {
+		return 0, fmt.Errorf("features of the last %d blocks: the backbone has %d", o.Blocks, c.Depth)
+	}
+	switch o.Tokens {
+	case "", ClassToken:
+		return blocks * c.Dim, nil
+	case ClassAndMean:
+		return (blocks + 1) * c.Dim, nil
+	}
+	if blocks > 1 {
+		return 0, fmt.Errorf("tokens %q are of the last block alone, not of %d", o.Tokens, blocks)
+	}
+	switch o.Tokens {
+	case MeanToken:
+		return c.Dim, nil
+	case PatchTokens:
+		return patches * c.Dim, nil
+	case ClassAndGeM:
+		return 2 * c.Dim, nil
+	}
+	return 0, fmt.Errorf("tokens %q: there are cls, mean, patch, cls+mean and copy", o.Tokens)
+}
+
+// appendFeatures appends to dst what backbone makes of images x (n, 3, S, S), on a tape that records nothing.
+func (o *FeatureOptions) appendFeatures(dst []float32, tape *autograd.Tape, backbone *nn.VisionTransformer, x *tensor.Tensor) []float32 {
+	defer tape.Reset()
+	in := autograd.NewConst(x)
+	blocks := max(o.Blocks, 1)
+	if blocks == 1 && (o.Tokens == "" || o.Tokens == ClassToken) {
+		return append(dst, backbone.Forward(tape, in, nil).Value.Data()...)
+	}
+	layers := make([]*autograd.Var, 1) // of tokens (n, 1+N, D)
+	if blocks == 1 {
+		layers[0] = backbone.Tokens(tape, in, nil)
+	} else {
+		layers = backbone.IntermediateLayers(tape, in, blocks)
+	}
+	s := layers[0].Shape()
+	n, tokens, dim := s[0], s[1], s[2]
+	for i := range n {
+		class := func(layer *autograd.Var) []float32 { return layer.Value.Data()[i*tokens*dim:][:dim] }
+		patches := layers[blocks-1].Value.Data()[(i*tokens+1)*dim : (i+1)*tokens*dim]
+		if o.Tokens != MeanToken && o.Tokens != PatchTokens {
+			for _, layer := range layers {
+				dst = append(dst, class(layer)...)
+			}
+		}
+		switch o.Tokens {
+		case PatchTokens:
+			dst = append(dst, patches...)
+		case ClassAndGeM:
+			dst = append(dst, eval.GeM(patches, dim)...)
+		case MeanToken, ClassAndMean:
+			dst = append(dst, meanRow(patches, dim)...)
+		}
+	}
+	return dst
 }
 
 // PixelFeatures are the raw pixels of every image at size×size, without any network: what a feature has to be better than.

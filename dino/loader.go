@@ -17,9 +17,12 @@ import (
 
 // Batch is the views of B samples in host memory, view-major: all samples' first global crop, all samples' second, then each local
 // crop in turn.
+//
+// With LoaderOptions.Crop it is one crop of each sample, Global (B, 3, G, G), and there are no local ones.
 type Batch struct {
 	Epoch, Step, Pass int           // Pass counts the batches of a step, from 0 to Accum−1
 	Indices           []int         // (B) numbers of the samples, as the epoch's order has them
+	Labels            []int         // (B) their classes, −1 for none; of a bad image's substitute its own
 	Global            []float32     // (2·B, 3, G, G)
 	Local             []float32     // (L·B, 3, S, S)
 	Waited            time.Duration // how long Next waited for it
@@ -29,11 +32,12 @@ type Batch struct {
 	err error
 }
 
-// LoaderOptions says how to turn a dataset into batches. Batch and Crops must be given.
+// LoaderOptions says how to turn a dataset into batches. Batch and Crops, or Crop, must be given.
 type LoaderOptions struct {
-	Batch int               // B, samples
-	Accum int               // batches whose gradients make one step; 0 means 1
-	Crops augment.MultiCrop // what to cut out of a sample
+	Batch int                  // B, samples
+	Accum int                  // batches whose gradients make one step; 0 means 1
+	Crops augment.MultiCrop    // what to cut out of a sample
+	Crop  *augment.ResizedCrop // instead: a single crop, for training with labels
 	Seed  uint64
 	// Workers decode and crop; 0 means 1. The batches do not depend on it.
 	Workers int
@@ -104,11 +108,15 @@ func NewLoader(ds *dataset.Dataset, opts LoaderOptions) (*Loader, error) {
 	if opts.Batch < 1 {
 		return nil, fmt.Errorf("batch size %d: must be at least 1", opts.Batch)
 	}
-	if err := opts.Crops.Validate(); err != nil {
+	validate := opts.Crops.Validate
+	if opts.Crop != nil {
+		validate = opts.Crop.Validate
+	}
+	if err := validate(); err != nil {
 		return nil, err
 	}
-	c := &opts.Crops
-	perSample := 3 * (2*c.GlobalSize*c.GlobalSize + c.LocalNumber*c.LocalSize*c.LocalSize)
+	global, local := opts.floats()
+	perSample := global + local
 	if opts.Batch > math.MaxInt32/perSample || opts.Accum > math.MaxInt32/opts.Batch {
 		return nil, fmt.Errorf("%d batches of %d samples with %d floats each are too large a step", opts.Accum, opts.Batch, perSample)
 	}
@@ -117,6 +125,15 @@ func NewLoader(ds *dataset.Dataset, opts LoaderOptions) (*Loader, error) {
 		return nil, fmt.Errorf("%d images in %s do not fill one step of %d: choose a smaller batch", ds.Len(), ds.Root(), l.perStep())
 	}
 	return l, nil
+}
+
+// floats are how many a sample has in Batch.Global and Batch.Local.
+func (o *LoaderOptions) floats() (global, local int) {
+	if o.Crop != nil {
+		return 3 * o.Crop.Size * o.Crop.Size, 0
+	}
+	c := &o.Crops
+	return 2 * 3 * c.GlobalSize * c.GlobalSize, c.LocalNumber * 3 * c.LocalSize * c.LocalSize
 }
 
 func (l *Loader) perStep() int { return l.opts.Batch * l.opts.Accum }
@@ -175,12 +192,13 @@ func (l *Loader) layOut(epoch, at int, samples []int) *Batch {
 	default:
 		b = new(Batch)
 	}
-	c, n := &l.opts.Crops, len(samples)
+	global, local := l.opts.floats()
+	n := len(samples)
 	b.Epoch, b.Step, b.Pass = epoch, at/l.perStep(), at%l.perStep()/l.opts.Batch
 	b.Waited, b.err, b.bad = 0, nil, b.bad[:0]
 	b.Indices = append(b.Indices[:0], samples...)
-	b.Global = resized(b.Global, 2*n*3*c.GlobalSize*c.GlobalSize)
-	b.Local = resized(b.Local, c.LocalNumber*n*3*c.LocalSize*c.LocalSize)
+	b.Labels = append(b.Labels[:0], samples...) // to be filled
+	b.Global, b.Local = resized(b.Global, n*global), resized(b.Local, n*local)
 	return b
 }
 
@@ -208,9 +226,15 @@ func (l *Loader) fill(w *sampler, b *Batch, slot int) {
 
 func (l *Loader) views(w *sampler, b *Batch, slot int) error {
 	sample := b.Indices[slot]
-	img, err := l.image(w, b.Epoch, sample)
+	img, i, err := l.image(w, b.Epoch, sample)
 	if err != nil {
 		return err
+	}
+	b.Labels[slot] = l.ds.Label(i)
+	if crop := l.opts.Crop; crop != nil {
+		size, _ := l.opts.floats()
+		crop.Apply(&w.scratch, b.Global[slot*size:(slot+1)*size], img, w.stream.Key(l.opts.Seed, b.Epoch, sample, 0))
+		return nil
 	}
 	c, n := &l.opts.Crops, len(b.Indices)
 	for v := range c.Views() {
@@ -224,15 +248,15 @@ func (l *Loader) views(w *sampler, b *Batch, slot int) error {
 	return nil
 }
 
-// image is the sample's picture, or its substitute's.
-func (l *Loader) image(w *sampler, epoch, sample int) (*dataset.RGB, error) {
+// image is the sample's picture, or its substitute's, and its number.
+func (l *Loader) image(w *sampler, epoch, sample int) (*dataset.RGB, int, error) {
 	const tries = 100 // with half of the images bad, 2⁻¹⁰⁰ of the samples find no substitute
 	var substitutes *rand.Rand
 	i := sample
 	for range tries {
 		img, err := l.images.load(i, &w.image)
 		if err == nil {
-			return img, nil
+			return img, i, nil
 		}
 		w.found = append(w.found, BadSample{Index: i, Path: l.ds.FullPath(i), Err: err})
 		if substitutes == nil {
@@ -240,7 +264,7 @@ func (l *Loader) image(w *sampler, epoch, sample int) (*dataset.RGB, error) {
 		}
 		i = substitutes.IntN(l.ds.Len())
 	}
-	return nil, &BadDataError{Bad: slices.Clone(w.found), Of: l.ds.Len(), Limit: l.opts.MaxBad}
+	return nil, 0, &BadDataError{Bad: slices.Clone(w.found), Of: l.ds.Len(), Limit: l.opts.MaxBad}
 }
 
 // Next waits for the next batch. Its error is that of a context that ended, a [*BadDataError] when too many images turned out bad, or

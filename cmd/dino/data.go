@@ -42,6 +42,45 @@ func (d *dataFlags) openHeldOut(path string, train *dataset.Dataset) (*dataset.D
 	return openData(path, d.options("val"))
 }
 
+// openLabelled opens the images to learn from and those to judge on, as openTraining and openHeldOut; both have classes, and the same ones.
+func (d *dataFlags) openLabelled(valPath string) (train, val *dataset.Dataset, err error) {
+	if train, err = d.openTraining(); err != nil {
+		return nil, nil, err
+	}
+	val, err = d.openHeldOut(valPath, train)
+	switch {
+	case err != nil:
+	case val == nil:
+		err = usageError("--data_path %s has no train/ with val/ or test/ beside it: name the images to judge with --val_path", d.DataPath)
+	case len(train.Classes()) < 2:
+		err = dataError(fmt.Errorf("%s: labels are the names of two class folders or more, here are %d", train.Root(), len(train.Classes())))
+	default:
+		same, e := val.WithClasses(train.Classes())
+		if e == nil {
+			return train, same, nil
+		}
+		err = dataError(e)
+	}
+	train.Close()
+	if val != nil {
+		val.Close()
+	}
+	return nil, nil, err
+}
+
+// labelFlags choose the share of the labels that is used.
+type labelFlags struct {
+	LabelFraction float64 `default:"1" group:"Data" placeholder:"SHARE" help:"Use this share of each class's images, rounded, at least one, drawn by --seed: 0.01, 0.1, 1."`
+	Seed          uint64  `default:"0" group:"Run" placeholder:"N" help:"Seed of every random choice."`
+}
+
+func (f *labelFlags) check() error {
+	if !(f.LabelFraction > 0 && f.LabelFraction <= 1) {
+		return usageError("--label_fraction %g: choose a share above 0, up to 1", f.LabelFraction)
+	}
+	return nil
+}
+
 func openData(path string, o dataset.Options) (*dataset.Dataset, error) {
 	ds, err := dataset.Open(path, o)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -60,7 +60,7 @@ func (c *embedCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	x := extractor{n, t, dino.Tokens(c.Tokens), c.ImageSize, c.BatchSize, c.NumWorkers}
+	x := extractor{network: n, t: t, tokens: dino.Tokens(c.Tokens), size: c.ImageSize, batch: c.BatchSize, workers: c.NumWorkers}
 	f, err := x.features(ctx, ds)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime"
 	"slices"
 	"text/tabwriter"
 
@@ -26,14 +25,15 @@ type knnCommand struct {
 	MaxPixels int    `default:"${maxPixels}" group:"Data" placeholder:"N" help:"Refuse larger pictures by their header."`
 	ImageSize int    `group:"Data" placeholder:"PX" help:"Size that images are seen at; as trained if not given."`
 
-	NbKNN        []int   `name:"nb_knn" default:"10,20,100,200" sep:"," group:"Run" placeholder:"K" help:"How many neighbours vote; one score for each."`
-	Temperature  float64 `default:"0.07" group:"Run" help:"Temperature of the votes."`
-	DumpFeatures string  `group:"Run" placeholder:"FILE" help:"Also write the features and labels, as safetensors."`
-	BatchSize    int     `name:"batch_size_per_gpu" aliases:"batch_size" default:"64" group:"Machine" placeholder:"N" help:"Images of one pass."`
-	Precision    string  `default:"float32" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: float32, or bf16, faster on CPUs that have it."`
-	NumWorkers   int     `group:"Machine" placeholder:"N" help:"Threads that decode images; 0 chooses."`
-	Device       string  `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
-	JSON         bool    `name:"json" group:"Run" help:"Print one JSON object."`
+	NbKNN       []int   `name:"nb_knn" default:"10,20,100,200" sep:"," group:"Run" placeholder:"K" help:"How many neighbours vote; one score for each."`
+	Temperature float64 `default:"0.07" group:"Run" help:"Temperature of the votes."`
+	labelFlags
+	DumpFeatures string `group:"Run" placeholder:"FILE" help:"Also write the features and labels, as safetensors."`
+	BatchSize    int    `name:"batch_size_per_gpu" aliases:"batch_size" default:"64" group:"Machine" placeholder:"N" help:"Images of one pass."`
+	Precision    string `default:"float32" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: float32, or bf16, faster on CPUs that have it."`
+	NumWorkers   int    `group:"Machine" placeholder:"N" help:"Threads that decode images; 0 chooses."`
+	Device       string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
+	JSON         bool   `name:"json" group:"Run" help:"Print one JSON object."`
 }
 
 func (*knnCommand) Help() string {
@@ -74,6 +74,12 @@ func (c *knnCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	if len(c.NbKNN) == 0 || slices.Min(c.NbKNN) < 1 {
 		return usageError("--nb_knn %v: choose numbers from 1 on", c.NbKNN)
+	}
+	if err := c.labelFlags.check(); err != nil {
+		return err
+	}
+	if c.LoadFeatures != "" && c.LabelFraction < 1 {
+		return usageError("--label_fraction chooses among images, --load_features has none: leave one of them out")
 	}
 	var f *featurePair
 	if c.LoadFeatures != "" {
@@ -122,30 +128,20 @@ func (c *knnCommand) features(ctx context.Context, t *terminal, dev *tensor.Devi
 		return nil, usageError("needs --pretrained_weights and --data_path, or --load_features")
 	}
 	d := dataFlags{DataPath: c.DataPath, MaxPixels: c.MaxPixels}
-	train, err := d.openTraining()
+	train, test, err := d.openLabelled(c.ValPath)
 	if err != nil {
 		return nil, err
 	}
 	defer train.Close()
-	test, err := d.openHeldOut(c.ValPath, train)
-	if err != nil {
-		return nil, err
-	}
-	if test == nil {
-		return nil, usageError("--data_path %s has no train/ with val/ or test/ beside it: name the images to judge with --val_path", c.DataPath)
-	}
 	defer test.Close()
-	if len(train.Classes()) < 2 {
-		return nil, dataError(fmt.Errorf("%s: k-NN needs images in two class folders or more, here are %d", train.Root(), len(train.Classes())))
-	}
-	if test, err = test.WithClasses(train.Classes()); err != nil {
-		return nil, dataError(err)
+	if c.LabelFraction < 1 {
+		train = train.Fraction(c.LabelFraction, c.Seed)
 	}
 	n, err := (&networkFlags{PretrainedWeights: c.PretrainedWeights, CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize}).load(dev, t.log)
 	if err != nil {
 		return nil, err
 	}
-	x := extractor{n, t, dino.ClassToken, c.ImageSize, c.BatchSize, c.NumWorkers}
+	x := extractor{network: n, t: t, size: c.ImageSize, batch: c.BatchSize, workers: c.NumWorkers}
 	f := &featurePair{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), Classes: train.Classes()}
 	if f.Train, err = x.labelled(ctx, train); err != nil {
 		return nil, err
@@ -161,6 +157,7 @@ type extractor struct {
 	*network
 	t       *terminal
 	tokens  dino.Tokens
+	blocks  int // see dino.FeatureOptions
 	size    int
 	batch   int
 	workers int
@@ -174,13 +171,9 @@ func (x *extractor) features(ctx context.Context, ds *dataset.Dataset) (*dino.Fe
 	if x.batch < 1 || x.batch > 1<<16 {
 		return nil, usageError("--batch_size_per_gpu %d: choose 1 to 65536", x.batch)
 	}
-	workers := x.workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	f, err := dino.Features(ctx, x.dev, x.VisionTransformer, ds, transform, dino.FeatureOptions{
-		Tokens: x.tokens, Progress: x.t.counter("images of " + ds.Root()),
-		EvalOptions: dino.EvalOptions{Batch: x.batch, Workers: workers, MaxBad: 1,
+		Tokens: x.tokens, Blocks: x.blocks, Progress: x.t.counter("images of " + ds.Root()),
+		EvalOptions: dino.EvalOptions{Batch: x.batch, Workers: workers(x.workers), MaxBad: 1,
 			OnBad: func(b dino.BadSample) { x.t.log.Warn("left out: " + b.Err.Error()) }},
 	})
 	if err != nil {

@@ -27,6 +27,8 @@ import (
 type commands struct {
 	Train     trainCommand     `cmd:"" help:"Train on a folder or tar of images."`
 	KNN       knnCommand       `cmd:"" name:"knn" help:"Score a network by weighted nearest neighbours."`
+	Linear    linearCommand    `cmd:"" help:"Train and score a linear classifier on a network's features."`
+	Classify  classifyCommand  `cmd:"" help:"Name the classes of images by a classifier of linear or finetune."`
 	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
 	Video     videoCommand     `cmd:"" help:"Draw where a network looks in the frames of a video."`

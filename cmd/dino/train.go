@@ -75,7 +75,7 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	o := dino.Options{
 		OutputDir: c.OutputDir, Device: dev, Train: train, Val: val, KNNTrain: c.KNNMax, KNNTest: c.KNNMax, Resume: string(c.Resume), Init: c.Init,
-		Workers: c.workers(), StopOnCollapse: c.OnCollapse == "stop",
+		Workers: workers(c.NumWorkers), StopOnCollapse: c.OnCollapse == "stop",
 	}
 	if val == nil && len(train.Classes()) > 1 {
 		o.HoldOut = c.ValShare
@@ -184,9 +184,10 @@ func (c *trainCommand) check() error {
 	return nil
 }
 
-func (c *trainCommand) workers() int {
-	if c.NumWorkers > 0 {
-		return c.NumWorkers
+// workers is how many goroutines decode images: as many as asked for, or as the machine has use for.
+func workers(asked int) int {
+	if asked > 0 {
+		return asked
 	}
 	return runtime.GOMAXPROCS(0)
 }
@@ -285,15 +286,17 @@ func runError(err error) error {
 		checkpoint *dino.CheckpointError
 		match      *weights.MatchReport
 		data       *dino.BadDataError
+		inUse      *dino.DirInUseError
+		labels     *dino.LabelError
 	)
 	switch {
 	case errors.Is(err, dino.ErrDiverged), errors.Is(err, dino.ErrCollapsed):
 		return withStatus(exitDiverged, err)
-	case errors.As(err, &exists), errors.Is(err, dino.ErrLocked):
+	case errors.As(err, &exists), errors.As(err, &inUse), errors.Is(err, dino.ErrLocked):
 		return withStatus(exitUsage, err)
 	case errors.As(err, &resume), errors.As(err, &checkpoint), errors.As(err, &match):
 		return checkpointError(err)
-	case errors.As(err, &data):
+	case errors.As(err, &data), errors.As(err, &labels):
 		return dataError(err)
 	}
 	return err

@@ -179,7 +179,7 @@ func TestResizeToIsAWindow(t *testing.T) {
 		w, h := size[0], size[1]
 		whole := Resize(img, w, h)
 		want := Box{X: w / 3, Y: h / 4, W: w / 2, H: h / 2}
-		s.resizeTo(&s.crop, w, h, want, img, Box{W: img.W, H: img.H}, false)
+		s.resizeTo(&s.crop, bicubic, w, h, want, img, Box{W: img.W, H: img.H}, false)
 		got := s.picture(&s.crop)
 		for y := range want.H {
 			a, b := got.Pix[3*want.W*y:3*want.W*(y+1)], whole.Pix[3*((want.Y+y)*w+want.X):]
@@ -200,8 +200,8 @@ func TestResizeAgainstPlainSums(t *testing.T) {
 		}
 		got := Resize(img, n[2], n[3])
 		var hor, ver taps
-		hor.set(n[0], n[2], 0, n[2])
-		ver.set(n[1], n[3], 0, n[3])
+		hor.set(bicubic, n[0], n[2], 0, n[2])
+		ver.set(bicubic, n[1], n[3], 0, n[3])
 		plain := func(t *taps, i int, at func(x int) byte) byte {
 			sum := int64(1 << (kernels.ResampleBits - 1))
 			for k := range int(t.count[i]) {

@@ -65,7 +65,7 @@ func (e Eval) planes(s *Scratch, img *dataset.RGB) *planes {
 	}
 	w, h := ShorterSide(img.W, img.H, e.Resize)
 	cut := Box{X: centre(w, e.Crop), Y: centre(h, e.Crop), W: e.Crop, H: e.Crop}
-	s.resizeTo(&s.crop, w, h, cut, img, whole, false)
+	s.resizeTo(&s.crop, bicubic, w, h, cut, img, whole, false)
 	return &s.crop
 }
 

@@ -11,7 +11,19 @@ import (
 // Pillow's resampling (src/libImaging/Resample.c): separable, horizontal pass first, rounded to bytes between the passes; the filter is
 // widened by the scale when shrinking (antialiasing), cut at the border and renormalised; weights are fixed-point numbers.
 
-// cubic is the bicubic filter with a = −1/2 (Catmull-Rom), Pillow's BICUBIC.
+// filter is what samples are weighted by: at(x) at a distance of x samples, 0 beyond support.
+type filter struct {
+	support float64
+	at      func(x float64) float64
+}
+
+// Pillow's BICUBIC and BILINEAR.
+var (
+	bicubic  = &filter{2, cubic}
+	bilinear = &filter{1, func(x float64) float64 { return max(0, 1-math.Abs(x)) }}
+)
+
+// cubic is the bicubic filter with a = −1/2 (Catmull-Rom).
 func cubic(x float64) float64 {
 	const a = -0.5
 	x = math.Abs(x)
@@ -26,6 +38,7 @@ func cubic(x float64) float64 {
 
 // taps are the weights of one pass: output from+i is Σ_t weights[i·width+t] · input[first[i]+t] for t < count[i], i < n.
 type taps struct {
+	by      *filter
 	in, out int // samples before and after
 	from, n int // the part of the output wanted
 	width   int
@@ -36,14 +49,14 @@ type taps struct {
 }
 
 // set computes the weights for samples from, …, from+n−1 of the out that in samples become.
-func (t *taps) set(in, out, from, n int) {
-	if t.in == in && t.out == out && t.from == from && t.n == n {
+func (t *taps) set(by *filter, in, out, from, n int) {
+	if t.by == by && t.in == in && t.out == out && t.from == from && t.n == n {
 		return
 	}
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1)
-	support := 2 * stretch
-	t.in, t.out, t.from, t.n = in, out, from, n
+	support := by.support * stretch
+	t.by, t.in, t.out, t.from, t.n = by, in, out, from, n
 	t.width = int(math.Ceil(support))*2 + 1
 	t.first, t.count = grow(t.first, n), grow(t.count, n)
 	t.weights = grow(t.weights, n*t.width)
@@ -55,7 +68,7 @@ func (t *taps) set(in, out, from, n int) {
 		sum := 0.0
 		k := t.float[:hi-lo]
 		for x := range k {
-			k[x] = cubic((float64(x+lo) - center + 0.5) * (1 / stretch))
+			k[x] = by.at((float64(x+lo) - center + 0.5) * (1 / stretch))
 			sum += k[x]
 		}
 		t.first[i], t.count[i] = int32(lo), int32(hi-lo)
@@ -132,7 +145,7 @@ func (s *Scratch) kernels() *kernels.Table {
 
 // resize writes the box of img, bicubically resized to w×h, to dst. Outside the box nothing is looked at: torchvision crops first.
 func (s *Scratch) resize(dst *planes, w, h int, img *dataset.RGB, box Box, flip bool) {
-	s.resizeTo(dst, w, h, Box{W: w, H: h}, img, box, flip)
+	s.resizeTo(dst, bicubic, w, h, Box{W: w, H: h}, img, box, flip)
 }
 
 // stripRows is how many rows the horizontal pass takes at a time, so that they stay in the caches. Strips are padded to a multiple of stripUnit.
@@ -141,11 +154,11 @@ const (
 	stripUnit = 32
 )
 
-// resizeTo writes only the part want of the resized box to dst, mirrored if flip.
+// resizeTo writes only the part want of the box, resized by a filter to w×h, to dst, mirrored if flip.
 //
 // The horizontal pass works on transposed strips: what lies beside each other is then of one column, is weighted alike and fills vectors. Going
 // back, each channel becomes a plane.
-func (s *Scratch) resizeTo(dst *planes, w, h int, want Box, img *dataset.RGB, box Box, flip bool) {
+func (s *Scratch) resizeTo(dst *planes, by *filter, w, h int, want Box, img *dataset.RGB, box Box, flip bool) {
 	if !box.within(img.W, img.H) || !want.within(w, h) {
 		panic(fmt.Sprintf("augment: box %+v of a %d×%d picture, resized to %d×%d, of which %+v", box, img.W, img.H, w, h, want))
 	}
@@ -153,12 +166,12 @@ func (s *Scratch) resizeTo(dst *planes, w, h int, want Box, img *dataset.RGB, bo
 	dst.resize(want.W, want.H)
 	x0, x1 := want.X, want.X+want.W // columns and rows of the box that are used
 	if box.W != w {
-		s.horizontal.set(box.W, w, want.X, want.W)
+		s.horizontal.set(by, box.W, w, want.X, want.W)
 		x0, x1 = s.horizontal.span()
 	}
 	y0, y1 := want.Y, want.Y+want.H
 	if box.H != h {
-		s.vertical.set(box.H, h, want.Y, want.H)
+		s.vertical.set(by, box.H, h, want.Y, want.H)
 		y0, y1 = s.vertical.span()
 	}
 	padded := func(n int) int { return (n + stripUnit - 1) &^ (stripUnit - 1) }

@@ -255,6 +255,29 @@ func (d *Dataset) Sample(n int, seed uint64) *Dataset {
 	return d.Subset(some)
 }
 
+// Fraction is a share of the images of each class, rounded and at least one image, drawn at random and keyed by seed, in sorted order; images
+// without a class are left out. With one seed, those of a smaller share are among those of a larger one.
+func (d *Dataset) Fraction(share float64, seed uint64) *Dataset {
+	members := make([][]int, len(d.classes))
+	for i := range d.items {
+		if l := d.items[i].label; l >= 0 {
+			members[l] = append(members[l], i)
+		}
+	}
+	var some []int
+	for class, of := range members {
+		if len(of) == 0 {
+			continue
+		}
+		n := max(1, int(math.Round(min(max(share, 0), 1)*float64(len(of)))))
+		for _, k := range rand.New(rand.NewPCG(seed, 0x6c6162656c6c6564+uint64(class))).Perm(len(of))[:n] {
+			some = append(some, of[k])
+		}
+	}
+	slices.Sort(some)
+	return d.Subset(some)
+}
+
 // WithClasses is the same dataset with labels that index the given classes, so that labels of a test set mean those of a training set.
 func (d *Dataset) WithClasses(classes []string) (*Dataset, error) {
 	number := make(map[string]int32, len(classes))

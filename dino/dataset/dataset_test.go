@@ -275,6 +275,32 @@ func TestHoldOutAndSubsets(t *testing.T) {
 	if d.Sample(0, 1).Len() != 50 || d.Sample(60, 1).Len() != 50 {
 		t.Error("samples of 0 and 60 of 50 images are not all of them")
 	}
+	// 17, 17 and 16 images of a class.
+	fraction := func(share float64, seed uint64) []string { return paths(d.Fraction(share, seed)) }
+	for _, c := range []struct {
+		share float64
+		want  [3]int
+	}{{0, [3]int{1, 1, 1}}, {0.1, [3]int{2, 2, 2}}, {0.03, [3]int{1, 1, 1}}, {0.5, [3]int{9, 9, 8}}, {1, [3]int{17, 17, 16}}, {2, [3]int{17, 17, 16}}} {
+		f := d.Fraction(c.share, 4)
+		var got [3]int
+		for i := range f.Len() {
+			got[f.Label(i)]++
+		}
+		if got != c.want || !slices.IsSorted(paths(f)) || !slices.Equal(paths(f), fraction(c.share, 4)) {
+			t.Errorf("a share of %g has %v images of the classes, want %v: %v", c.share, got, c.want, paths(f))
+		}
+	}
+	if slices.Equal(fraction(0.5, 4), fraction(0.5, 5)) {
+		t.Error("two seeds draw the same half")
+	}
+	for _, p := range fraction(0.1, 4) {
+		if !slices.Contains(fraction(0.5, 4), p) {
+			t.Errorf("%s is in a tenth and not in the half", p)
+		}
+	}
+	if f := FromFunc("made", 3, []string{"a", "b"}, []int{-1, 1, -1}, draw).Fraction(1, 0); f.Len() != 1 || f.Label(0) != 1 {
+		t.Errorf("of images without a class %d are left", f.Len())
+	}
 	seen := map[byte]bool{}
 	for _, part := range []*Dataset{train, held} {
 		for i := range part.Len() {
