@@ -2,6 +2,9 @@ package dino
 
 import (
 	"time"
+
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/dino/eval"
 )
 
 // StepStats is what one training step did: a line of log.jsonl. Figures of the loss belong to the batch before its update.
@@ -66,6 +69,16 @@ type KNNStats struct {
 	Seconds       float64  `json:"seconds"`
 }
 
+// KNNJudgement is what an evaluation by nearest neighbours was made from: who voted, who was judged, and by what features. It is not to be
+// changed; the memory of its features is free when the callback returns.
+type KNNJudgement struct {
+	Step        int // steps done
+	Train, Test *dataset.Dataset
+	// Features of the teacher. Their Index gives the number of the image in Train and in Test.
+	TrainFeatures, TestFeatures *FeatureSet
+	Result                      *eval.KNNResult // a row for each row of TestFeatures
+}
+
 // SaveStats is a checkpoint that reached the disk.
 type SaveStats struct {
 	Path    string
@@ -79,6 +92,7 @@ type Events struct {
 	Start   func(Start)
 	Step    func(StepStats)
 	Epoch   func(EpochStats)
+	KNN     func(*KNNJudgement) // before Epoch, where one was made
 	Save    func(SaveStats)
 	Warning func(Warning)
 }

@@ -65,7 +65,7 @@ func (k *knnEvaluation) evaluate(ctx context.Context, r *Run) (*KNNStats, error)
 	p := &r.progress
 	o := FeatureOptions{EvalOptions: EvalOptions{Workers: r.o.Workers, Batch: min(max(r.o.Config.BatchSize, 16), 256), MaxBad: r.o.Config.MaxBad}}
 	if p.Pixels == nil {
-		pixels, err := k.score(r, func(ds *dataset.Dataset) (*FeatureSet, error) {
+		pixels, _, err := k.score(r, func(ds *dataset.Dataset) (*FeatureSet, error) {
 			return PixelFeatures(ctx, ds, pixelSize, o.EvalOptions)
 		})
 		if err != nil {
@@ -73,7 +73,7 @@ func (k *knnEvaluation) evaluate(ctx context.Context, r *Run) (*KNNStats, error)
 		}
 		p.Pixels = &pixels.Top1
 	}
-	s, err := k.score(r, func(ds *dataset.Dataset) (*FeatureSet, error) {
+	s, judgement, err := k.score(r, func(ds *dataset.Dataset) (*FeatureSet, error) {
 		return Features(ctx, r.Trainer.dev, r.Trainer.Teacher.Backbone, ds, r.o.Config.EvalTransform(), o)
 	})
 	if err != nil {
@@ -84,26 +84,30 @@ func (k *knnEvaluation) evaluate(ctx context.Context, r *Run) (*KNNStats, error)
 	}
 	s.Untrained, s.Pixels = p.Untrained, p.Pixels
 	s.Seconds = time.Since(begin).Seconds()
+	if r.events.KNN != nil {
+		r.events.KNN(judgement)
+	}
 	return s, nil
 }
 
-func (k *knnEvaluation) score(r *Run, features func(*dataset.Dataset) (*FeatureSet, error)) (*KNNStats, error) {
+func (k *knnEvaluation) score(r *Run, features func(*dataset.Dataset) (*FeatureSet, error)) (*KNNStats, *KNNJudgement, error) {
 	train, err := features(k.train)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	test, err := features(k.test)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	results, err := eval.KNN(r.o.Device, train.Features, test.Features, k.classes, []int{knnNeighbours}, knnTemperature)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	spread, err := eval.MeasureSpread(test.Features)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return &KNNStats{K: results[0].K, Top1: results[0].Top1, Top5: results[0].Top5, Train: train.Len(), Test: test.Len(),
-		EffectiveRank: spread.EffectiveRank}, nil
+			EffectiveRank: spread.EffectiveRank},
+		&KNNJudgement{Step: r.Trainer.step, Train: k.train, Test: k.test, TrainFeatures: train, TestFeatures: test, Result: &results[0]}, nil
 }

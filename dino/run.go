@@ -217,6 +217,12 @@ func (r *Run) differences(head *Checkpoint) []string {
 // Config is the run's configuration.
 func (r *Run) Config() Config { return r.o.Config }
 
+// Dir is the run's directory.
+func (r *Run) Dir() string { return r.o.OutputDir }
+
+// Data are the images that are trained on and those that are judged, nil without.
+func (r *Run) Data() (train, val *dataset.Dataset) { return r.o.Train, r.o.Val }
+
 // Close gives the directory free. It does not save.
 func (r *Run) Close() error {
 	var errs []error

@@ -563,12 +563,33 @@ func TestKNNDuringTraining(t *testing.T) {
 	o.Config.KNNFreq, o.HoldOut, o.KNNTrain = 2, 0.2, 20
 	o.Config.Epochs = 3
 	var epochs []EpochStats
-	if err := train(t, context.Background(), o, Events{Epoch: func(s EpochStats) { epochs = append(epochs, s) }, Start: func(s Start) {
+	var judged []float64 // top-1 by hand from what each evaluation gives out
+	knn := func(j *KNNJudgement) {
+		right := 0
+		for i, image := range j.TestFeatures.Index {
+			if j.Result.Predicted[i] == j.Test.Label(image) {
+				right++
+			}
+		}
+		if j.Train.Len() != 20 || j.TrainFeatures.Len() != 20 || j.Step != 4*len(epochs) {
+			t.Errorf("judged after step %d: %d voters, %d of them with features", j.Step, j.Train.Len(), j.TrainFeatures.Len())
+		}
+		judged = append(judged, 100*float64(right)/float64(j.TestFeatures.Len()))
+	}
+	if err := train(t, context.Background(), o, Events{KNN: knn, Epoch: func(s EpochStats) {
+		if s.KNN != nil && (len(judged) == 0 || judged[len(judged)-1] != s.KNN.Top1) {
+			t.Errorf("epoch %d: judged %v, want %g", s.Epoch, judged, s.KNN.Top1)
+		}
+		epochs = append(epochs, s)
+	}, Start: func(s Start) {
 		if s.Images != 32 {
 			t.Errorf("%d images to train on, want 32 of 40", s.Images)
 		}
 	}}); err != nil {
 		t.Fatal(err)
+	}
+	if len(judged) != 3 {
+		t.Errorf("%d judgements, want 3", len(judged))
 	}
 	if len(epochs) != 4 {
 		t.Fatalf("%d epoch events, want the untrained network and 3", len(epochs))

@@ -1,6 +1,8 @@
 package viz
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"math"
@@ -12,6 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // Series is one curve, or a level made by Level.
@@ -31,11 +34,41 @@ var seriesColours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158,
 
 // Curves draws series over one x axis into a PNG of 1200×750 pixels.
 func Curves(path, title, xlabel, ylabel string, series ...Series) error {
-	p := plot.New()
+	c, err := newChart(title, xlabel, ylabel, series)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// 8×5 inches at 150 pixels an inch.
+	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 5*vg.Inch), vgimg.UseDPI(150), vgimg.UseBackgroundColor(color.White))
+	c.draw(draw.New(canvas))
+	return WritePNG(path, canvas.Image())
+}
+
+// CurvesSVG draws series over one x axis as an SVG document of 6×3.2 inches.
+func CurvesSVG(title, xlabel, ylabel string, series ...Series) ([]byte, error) {
+	c, err := newChart(title, xlabel, ylabel, series)
+	if err != nil {
+		return nil, fmt.Errorf("chart %q: %w", title, err)
+	}
+	canvas := vgsvg.New(6*vg.Inch, 3.2*vg.Inch)
+	c.draw(draw.New(canvas))
+	var b bytes.Buffer
+	_, err = canvas.WriteTo(&b)
+	return b.Bytes(), err
+}
+
+// chart is a plot with its legend, which is drawn beside it: inside it would hide curves.
+type chart struct {
+	plot   *plot.Plot
+	legend plot.Legend
+}
+
+func newChart(title, xlabel, ylabel string, series []Series) (*chart, error) {
+	c := &chart{plot: plot.New(), legend: plot.NewLegend()}
+	p, legend := c.plot, &c.legend
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, xlabel, ylabel
 	p.Title.Padding = vg.Points(6)
 	p.BackgroundColor = color.White
-	legend := plot.NewLegend() // drawn beside the plot: inside it would hide curves
 	legend.Top, legend.YOffs, legend.XOffs, legend.Padding = true, vg.Points(-28), vg.Points(-6), vg.Points(2)
 	for _, style := range []*text.Style{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle,
 		&p.X.Tick.Label, &p.Y.Tick.Label, &legend.TextStyle} {
@@ -49,7 +82,7 @@ func Curves(path, title, xlabel, ylabel string, series ...Series) error {
 	low, high, points := math.Inf(1), math.Inf(-1), 0
 	for _, s := range series {
 		if !s.level && len(s.X) != len(s.Y) {
-			return fmt.Errorf("%s: curve %q has %d x and %d y", path, s.Name, len(s.X), len(s.Y))
+			return nil, fmt.Errorf("curve %q has %d x and %d y", s.Name, len(s.X), len(s.Y))
 		}
 		for i, x := range s.X {
 			if finite(x) && finite(s.Y[i]) {
@@ -59,29 +92,29 @@ func Curves(path, title, xlabel, ylabel string, series ...Series) error {
 		}
 	}
 	if points == 0 {
-		return fmt.Errorf("%s: no point to draw", path)
+		return nil, errors.New("no point to draw")
 	}
 	for i, s := range series {
 		colour := seriesColours[i%len(seriesColours)]
 		var err error
 		if s.level {
-			err = addLevel(p, &legend, s, low, high, colour)
+			err = addLevel(p, legend, s, low, high, colour)
 		} else {
-			err = addCurve(p, &legend, s, colour)
+			err = addCurve(p, legend, s, colour)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: curve %q: %w", path, s.Name, err)
+			return nil, fmt.Errorf("curve %q: %w", s.Name, err)
 		}
 	}
 	room := 0.06 * (p.Y.Max - p.Y.Min)
 	p.Y.Min, p.Y.Max = p.Y.Min-room, p.Y.Max+room
 	p.X.Max += 0.02 * (p.X.Max - p.X.Min)
-	// 8×5 inches at 150 pixels an inch.
-	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 5*vg.Inch), vgimg.UseDPI(150), vgimg.UseBackgroundColor(color.White))
-	whole := draw.New(canvas)
-	p.Draw(draw.Crop(whole, 0, -legend.Rectangle(whole).Size().X-vg.Points(12), 0, 0))
-	legend.Draw(whole)
-	return WritePNG(path, canvas.Image())
+	return c, nil
+}
+
+func (c *chart) draw(whole draw.Canvas) {
+	c.plot.Draw(draw.Crop(whole, 0, -c.legend.Rectangle(whole).Size().X-vg.Points(12), 0, 0))
+	c.legend.Draw(whole)
 }
 
 func addLevel(p *plot.Plot, legend *plot.Legend, s Series, low, high float64, colour color.Color) error {

@@ -2,9 +2,11 @@ package viz
 
 import (
 	"bytes"
+	"encoding/xml"
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -236,6 +238,41 @@ func TestCurves(t *testing.T) {
 		t.Error("lengths differ: drawn")
 	}
 	if err := Curves(filepath.Join(dir, "d.png"), "", "", "", Level("l", 1)); err == nil {
+		t.Error("a level alone: drawn")
+	}
+}
+
+func TestCurvesSVG(t *testing.T) {
+	draw := func(level float64) []byte {
+		b, err := CurvesSVG("Loss", "epoch", "loss", Series{Name: "a<b", X: []float64{0, 1, 2}, Y: []float64{8.3, 8.1, 7.5}}, Level("ln K", level))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	a := draw(8.318)
+	if !bytes.Equal(a, draw(8.318)) || bytes.Equal(a, draw(8)) {
+		t.Error("the bytes do not follow the series alone")
+	}
+	var words strings.Builder
+	for d := xml.NewDecoder(bytes.NewReader(a)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal("not XML:", err)
+		}
+		if text, ok := token.(xml.CharData); ok {
+			words.Write(text)
+		}
+	}
+	for _, w := range []string{"Loss", "epoch", "a<b", "ln K (8.318)"} {
+		if !strings.Contains(words.String(), w) {
+			t.Errorf("%q is not written on the chart", w)
+		}
+	}
+	if _, err := CurvesSVG("", "", "", Level("l", 1)); err == nil {
 		t.Error("a level alone: drawn")
 	}
 }
