@@ -28,6 +28,7 @@ type commands struct {
 	Train     trainCommand     `cmd:"" help:"Train on a folder or tar of images."`
 	KNN       knnCommand       `cmd:"" name:"knn" help:"Score a network by weighted nearest neighbours."`
 	Linear    linearCommand    `cmd:"" help:"Train and score a linear classifier on a network's features."`
+	Finetune  finetuneCommand  `cmd:"" help:"Train a network further with labels, or from scratch."`
 	Classify  classifyCommand  `cmd:"" help:"Name the classes of images by a classifier of linear or finetune."`
 	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`

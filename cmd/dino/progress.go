@@ -74,20 +74,24 @@ func (p *progress) step(s dino.StepStats) {
 		p.object("step", s)
 		return
 	}
+	p.stepLine(s.StepInEpoch+1, s.StepsPerEpoch, stepText(s))
+}
+
+// stepLine shows a step, number done of its epoch's: in the bar, or in a line now and then.
+func (p *progress) stepLine(done, of int, parts []string) {
 	if p.tty {
-		p.drawBar(s)
+		p.drawBar(done, of, parts)
 		return
 	}
-	last := s.StepInEpoch+1 == s.StepsPerEpoch
-	if now := time.Now(); last || p.lastLine.IsZero() || now.Sub(p.lastLine) >= p.every {
+	if now := time.Now(); done == of || p.lastLine.IsZero() || now.Sub(p.lastLine) >= p.every {
 		p.lastLine = now
-		p.line("%s", strings.Join(stepText(s), "  "))
+		p.line("%s", strings.Join(parts, "  "))
 	}
 }
 
-func (p *progress) drawBar(s dino.StepStats) {
+func (p *progress) drawBar(done, of int, parts []string) {
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(s.StepsPerEpoch,
+		p.bar = progressbar.NewOptions(of,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionSetWidth(10), progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionUseANSICodes(true), progressbar.OptionShowDescriptionAtLineEnd(),
 			progressbar.OptionSetRenderBlankState(false))
@@ -100,14 +104,14 @@ func (p *progress) drawBar(s dino.StepStats) {
 	}
 	const bar = 30 // the bar itself and its percentage
 	text := ""
-	for _, part := range stepText(s) {
+	for _, part := range parts {
 		if len(text)+2+len(part)+bar > width {
 			break
 		}
 		text += "  " + part
 	}
 	p.bar.Describe(text)
-	_ = p.bar.Set(s.StepInEpoch + 1)
+	_ = p.bar.Set(done)
 }
 
 // stepText is a step as a person reads it, the most important first.
@@ -151,18 +155,23 @@ func (p *progress) epoch(e dino.EpochStats) {
 		}
 		p.lastKNN = k.Top1
 	}
-	if e.Skipped > 0 {
-		text += fmt.Sprintf("  %d steps skipped", e.Skipped)
+	p.line("%s", p.withSave(text, e.Skipped, e.BadFiles))
+	p.bar = nil
+}
+
+// withSave is an epoch's line with what went wrong in it and what was saved.
+func (p *progress) withSave(text string, skipped, badFiles int) string {
+	if skipped > 0 {
+		text += fmt.Sprintf("  %d steps skipped", skipped)
 	}
-	if e.BadFiles > 0 {
-		text += fmt.Sprintf("  %d unreadable images", e.BadFiles)
+	if badFiles > 0 {
+		text += fmt.Sprintf("  %d unreadable images", badFiles)
 	}
 	if p.saved != "" {
 		text += "  " + p.saved
 		p.saved = ""
 	}
-	p.line("%s", text)
-	p.bar = nil
+	return text
 }
 
 func (p *progress) save(s dino.SaveStats) {

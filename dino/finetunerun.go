@@ -1,0 +1,618 @@
+package dino
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/nn"
+	"github.com/godino-ml/godino/nn/weights"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// A FinetuneRun keeps its directory as a [Run] does, with the same log, lock and way of saving; its loop is its own, as there is no teacher, no
+// collapse, and another score.
+
+// BestName is the file of the best network of a fine-tuning run, with its classifier.
+const BestName = "best.safetensors"
+
+// finetuneFormat is raised when older programs could not go on from a file.
+const finetuneFormat = 1
+
+// FinetuneStep is what one step did: a line of log.jsonl. Figures belong to the batch before its update.
+type FinetuneStep struct {
+	Epoch         int `json:"epoch"` // from 0
+	Epochs        int `json:"-"`
+	Step          int `json:"step"` // from 0 over the whole run
+	StepInEpoch   int `json:"-"`
+	StepsPerEpoch int `json:"-"`
+	Images        int `json:"images"`
+
+	Loss     float64 `json:"loss"`    // nats, with label smoothing
+	Correct  int     `json:"correct"` // crops whose class comes first
+	LR       float64 `json:"lr"`      // of the last layer
+	GradNorm float64 `json:"grad_norm"`
+	Skipped  string  `json:"skipped,omitempty"` // the first tensor that was not finite, if nothing was updated
+
+	Seconds         float64       `json:"seconds"`
+	ImagesPerSecond float64       `json:"images_per_s"`
+	Wait            float64       `json:"wait"`
+	Memory          int64         `json:"memory"`
+	ETA             time.Duration `json:"-"`
+}
+
+// FinetuneEpoch sums up an epoch.
+type FinetuneEpoch struct {
+	Epoch     int            `json:"epoch"`
+	Epochs    int            `json:"epochs"`
+	Step      int            `json:"step"`       // steps done
+	Loss      float64        `json:"loss"`       // mean over the epoch's images
+	TrainTop1 float64        `json:"train_top1"` // per cent of the crops that were trained on
+	Skipped   int            `json:"skipped"`
+	BadFiles  int            `json:"bad_files"`
+	Seconds   float64        `json:"seconds"` // of the evaluation
+	Score     *FinetuneScore `json:"score,omitempty"`
+	Best      *FinetuneScore `json:"best,omitempty"` // so far
+}
+
+// FinetuneScore is the network's score on the images that it was not trained on.
+type FinetuneScore struct {
+	Epoch int     `json:"epoch"` // from 0
+	Top1  float64 `json:"top1"`  // per cent
+	Top5  float64 `json:"top5"`
+	Loss  float64 `json:"loss"` // nats, without label smoothing
+	Test  int     `json:"test"` // images
+}
+
+// FinetuneEvents are the callbacks of [FinetuneRun.Run], called one at a time on its goroutine; nil ones are not called.
+type FinetuneEvents struct {
+	Start   func(Start)
+	Step    func(FinetuneStep)
+	Epoch   func(FinetuneEpoch)
+	Save    func(SaveStats)
+	Warning func(Warning)
+}
+
+// FinetuneOptions is what a run needs beside its configuration.
+type FinetuneOptions struct {
+	Config     FinetuneConfig
+	OutputDir  string
+	Device     *tensor.Device
+	From       *nn.VisionTransformer // where a new run starts from; nil is fresh weights
+	Train, Val *dataset.Dataset      // the labels of both index the same classes; Config.LabelFraction is drawn from Train here
+	Resume     string                // "" starts anew, ResumeLatest, or the path of a checkpoint
+	Workers    int
+	CacheBytes int64         // see LoaderOptions
+	SaveEvery  time.Duration // as Options has it
+}
+
+// FinetuneRun is a fine-tuning run with its directory. OpenFinetune makes one, Run trains, Close gives the directory free.
+type FinetuneRun struct {
+	Finetuner *Finetuner
+	Started   string // where the weights come from, for people
+
+	o        FinetuneOptions
+	data     DataID
+	log      *runLog
+	lock     *flock.Flock
+	events   FinetuneEvents
+	progress finetuneProgress
+	finished int // steps done at the last epoch line in the log
+	saved    time.Time
+	savedAt  int
+	last     string
+	bad      int
+	pace     pace
+}
+
+// finetuneProgress is the state of a run beside its tensors; it is part of a checkpoint.
+type finetuneProgress struct {
+	Loss    float64        `json:"loss"` // sums over the epoch so far
+	Correct int            `json:"correct"`
+	Images  int            `json:"images"`
+	Skipped int            `json:"skipped"`
+	InRow   int            `json:"in_row"` // skipped steps since the last good one
+	Best    *FinetuneScore `json:"best,omitempty"`
+}
+
+// FinetuneCheckpoint is what a checkpoint of fine-tuning says beside its tensors, which are model.backbone.*, model.head.* and
+// optimizer.PARAMETER.STATE.
+type FinetuneCheckpoint struct {
+	Format         int              `json:"format"`
+	Config         FinetuneConfig   `json:"config"`
+	Step           int              `json:"step"` // steps done
+	Classes        []string         `json:"classes"`
+	Data           DataID           `json:"data"`
+	OptimizerSteps map[string]int64 `json:"optimizer_steps"`
+	Progress       finetuneProgress `json:"progress"`
+}
+
+// OpenFinetune prepares a run: it locks and fills its directory, and makes the network or loads it.
+func OpenFinetune(o FinetuneOptions) (_ *FinetuneRun, err error) {
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Device == nil {
+		o.Device = tensor.CPU()
+	}
+	r := &FinetuneRun{o: o, finished: -1, savedAt: -1}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	if r.o.Train, r.o.Val, err = labelledPair(o.Train, o.Val, o.Config.LabelFraction, o.Config.Seed); err != nil {
+		return nil, err
+	}
+	r.data = DataID{Fingerprint: r.o.Train.Fingerprint(), Images: r.o.Train.Len(), Root: r.o.Train.Root()}
+	if err := os.MkdirAll(o.OutputDir, 0o755); err != nil {
+		return nil, err
+	}
+	if r.lock, err = lockDir(o.OutputDir); err != nil {
+		return nil, err
+	}
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
+	done := r.Finetuner.step
+	if r.last == "" {
+		done = -1
+	}
+	if r.log, r.finished, err = openLog(filepath.Join(o.OutputDir, LogName), done); err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(o.Config, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return r, weights.AtomicWrite(filepath.Join(o.OutputDir, "config.json"), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}
+
+// begin makes the network: from a checkpoint, from given weights, or fresh.
+func (r *FinetuneRun) begin() (err error) {
+	latest := filepath.Join(r.o.OutputDir, CheckpointName)
+	switch path := r.o.Resume; {
+	case path == ResumeLatest && exists(latest):
+		return r.resume(latest)
+	case path != "" && path != ResumeLatest:
+		return r.resume(path)
+	case exists(latest):
+		return &RunExistsError{Dir: r.o.OutputDir, Path: latest}
+	}
+	for _, name := range []string{BestName, HeadName} {
+		if path := filepath.Join(r.o.OutputDir, name); exists(path) {
+			return &DirInUseError{Dir: r.o.OutputDir, Path: path}
+		}
+	}
+	if r.o.From == nil && !r.o.Config.FromScratch {
+		return errors.New("dino: fine-tuning needs the weights of a backbone, or FromScratch")
+	}
+	from := r.o.From
+	if r.Started = "given weights"; r.o.Config.FromScratch {
+		from, r.Started = nil, "fresh weights"
+	}
+	r.Finetuner, err = NewFinetuner(r.o.Device, r.o.Config, r.data.Images, len(r.o.Train.Classes()), from)
+	return err
+}
+
+// resume loads the checkpoint at path if it is of this run.
+func (r *FinetuneRun) resume(path string) error {
+	damaged := func(err error) error {
+		e := &CheckpointError{Path: path, Err: err}
+		if other := filepath.Join(filepath.Dir(path), PreviousCheckpointName); other != path {
+			if _, err := ReadFinetuneCheckpoint(other); err == nil {
+				e.Previous = other
+			}
+		}
+		return e
+	}
+	f, err := weights.Open(path)
+	if err != nil {
+		return damaged(err)
+	}
+	defer f.Close()
+	head, err := readFinetuneHead(f)
+	if err != nil {
+		return damaged(err)
+	}
+	if d := r.differences(head); len(d) > 0 {
+		return &ResumeError{Path: path, Differences: d}
+	}
+	if r.Finetuner, err = NewFinetuner(r.o.Device, r.o.Config, r.data.Images, len(r.o.Train.Classes()), nil); err != nil {
+		return err
+	}
+	if err := r.Finetuner.load(f, head); err != nil {
+		return damaged(err)
+	}
+	r.progress, r.last = head.Progress, path
+	r.Started = fmt.Sprintf("%s, step %d", path, head.Step)
+	return nil
+}
+
+func (r *FinetuneRun) differences(head *FinetuneCheckpoint) []string {
+	d := head.Config.Differences(&r.o.Config)
+	if head.Data.Fingerprint != r.data.Fingerprint || head.Data.Images != r.data.Images {
+		d = append(d, fmt.Sprintf("images: %d of %s, now %d of %s (names or sizes differ)", head.Data.Images, head.Data.Root, r.data.Images, r.data.Root))
+	}
+	if !slices.Equal(head.Classes, r.o.Train.Classes()) {
+		d = append(d, fmt.Sprintf("classes: %q, now %q", head.Classes, r.o.Train.Classes()))
+	}
+	return d
+}
+
+// ReadFinetuneCheckpoint reads what a checkpoint says beside its tensors.
+func ReadFinetuneCheckpoint(path string) (*FinetuneCheckpoint, error) {
+	f, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readFinetuneHead(f)
+}
+
+func readFinetuneHead(f *weights.File) (*FinetuneCheckpoint, error) {
+	text, ok := f.Metadata["finetune"]
+	if !ok {
+		return nil, fmt.Errorf("%s holds no state of dino finetune to go on from: start a new run from it with --pretrained_weights", f.Path)
+	}
+	c := &FinetuneCheckpoint{}
+	if err := json.Unmarshal([]byte(text), c); err != nil {
+		return nil, fmt.Errorf("%s: its state does not read: %w", f.Path, err)
+	}
+	if c.Format != finetuneFormat {
+		return nil, fmt.Errorf("%s is of format %d, this program goes on from format %d", f.Path, c.Format, finetuneFormat)
+	}
+	if err := c.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: its configuration: %w", f.Path, err)
+	}
+	if c.Step < 0 || c.Data.Images < 1 {
+		return nil, fmt.Errorf("%s: step %d of %d images makes no sense", f.Path, c.Step, c.Data.Images)
+	}
+	return c, nil
+}
+
+// tensors are all that a checkpoint keeps, by name; the memory is the run's own.
+func (f *Finetuner) tensors() []nn.NamedTensor {
+	var list []nn.NamedTensor
+	for _, p := range f.params {
+		list = append(list, nn.NamedTensor{Name: "model." + p.Name, Value: p.Value})
+	}
+	for _, l := range f.layers {
+		for _, s := range l.optimizer.State() {
+			for _, m := range s.Tensors {
+				list = append(list, nn.NamedTensor{Name: "optimizer." + s.Name + "." + m.Name, Value: m.Value})
+			}
+		}
+	}
+	return list
+}
+
+// load reads all tensors; on an error the Finetuner is of no use.
+func (f *Finetuner) load(file *weights.File, head *FinetuneCheckpoint) error {
+	tensors := f.tensors()
+	want := make([]weights.Entry, len(tensors))
+	for i, n := range tensors {
+		want[i] = weights.Entry{Name: n.Name, Dtype: weights.F32, Shape: n.Value.Shape()}
+	}
+	if err := weights.Match(want, file.Entries()).Err(); err != nil {
+		return err
+	}
+	for _, n := range tensors {
+		a, err := file.Array(n.Name)
+		if err != nil {
+			return err
+		}
+		copy(n.Value.Data(), a.Data)
+	}
+	for _, l := range f.layers {
+		states := slices.Clone(l.optimizer.State())
+		for i := range states {
+			steps, ok := head.OptimizerSteps[states[i].Name]
+			if !ok {
+				return fmt.Errorf("no step count of %s", states[i].Name)
+			}
+			states[i].Steps = steps
+		}
+		if err := l.optimizer.LoadState(states); err != nil {
+			return err
+		}
+	}
+	f.step = head.Step
+	return nil
+}
+
+// Close gives the directory free. It does not save.
+func (r *FinetuneRun) Close() error {
+	var errs []error
+	if r.log != nil {
+		errs = append(errs, r.log.close())
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Unlock())
+	}
+	r.log, r.lock = nil, nil
+	return errors.Join(errs...)
+}
+
+// Best is the best score so far; nil before the first.
+func (r *FinetuneRun) Best() *FinetuneScore { return r.progress.Best }
+
+// Run trains to the last epoch and returns nil. When ctx ends it finishes the step, saves and returns ErrInterrupted.
+func (r *FinetuneRun) Run(ctx context.Context, events FinetuneEvents) error {
+	r.events = events
+	f := r.Finetuner
+	if events.Start != nil {
+		events.Start(Start{Images: r.data.Images, StepsPerEpoch: f.stepsPerEpoch, Step: f.step, Params: nn.NumParams(f.params),
+			BackboneParams: nn.NumParams(f.Backbone.Params())})
+	}
+	crop := f.config.Crop()
+	loader, err := NewLoader(r.o.Train, LoaderOptions{Batch: f.config.BatchSize, Crop: &crop, Seed: f.config.Seed, Workers: r.o.Workers, KeepLast: true,
+		MaxBad: f.config.MaxBad, CacheBytes: r.o.CacheBytes,
+		OnBad: func(b BadSample) {
+			r.bad++
+			r.warn("bad image", fmt.Sprintf("%v; another image takes its place", b.Err))
+		}})
+	if err != nil {
+		return err
+	}
+	defer loader.Close()
+	if f.step < f.TotalSteps() {
+		if err := loader.Start(context.WithoutCancel(ctx), f.Epoch(), f.step%f.stepsPerEpoch); err != nil {
+			return err
+		}
+	}
+	r.saved = time.Now()
+	// What a run that was interrupted between an epoch's last step and its evaluation still owes comes first.
+	for owed := f.step > 0 && f.step%f.stepsPerEpoch == 0 && r.finished < f.step; ; owed = f.step%f.stepsPerEpoch == 0 {
+		if owed {
+			if err := r.finishEpoch(ctx); err != nil {
+				return r.interrupted(ctx, err)
+			}
+			if err := r.save(); err != nil {
+				return err
+			}
+		} else if r.o.SaveEvery >= 0 && time.Since(r.saved) >= r.saveEvery() {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		if f.step >= f.TotalSteps() {
+			return nil
+		}
+		if err := r.step(ctx, loader); err != nil {
+			return r.interrupted(ctx, err)
+		}
+	}
+}
+
+func (r *FinetuneRun) saveEvery() time.Duration {
+	if r.o.SaveEvery == 0 {
+		return 15 * time.Minute
+	}
+	return r.o.SaveEvery
+}
+
+// interrupted turns the end of ctx into a save and ErrInterrupted; other errors pass.
+func (r *FinetuneRun) interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	if r.Finetuner.step > 0 && r.Finetuner.step != r.savedAt {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	return ErrInterrupted
+}
+
+// step takes a batch and trains on it.
+func (r *FinetuneRun) step(ctx context.Context, loader *Loader) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f, p := r.Finetuner, &r.progress
+	begin := time.Now()
+	if f.step%f.stepsPerEpoch == 0 {
+		p.Loss, p.Correct, p.Images, p.Skipped = 0, 0, 0, 0
+	}
+	b, err := loader.Next(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := f.Step(b)
+	waited := b.Waited
+	loader.Recycle(b)
+	var bad *NonFiniteError
+	switch {
+	case errors.As(err, &bad):
+		p.Skipped++
+		p.InRow++
+	case err != nil:
+		return err
+	default:
+		p.InRow = 0
+		p.Loss += s.Loss * float64(s.Images)
+		p.Correct += s.Correct
+		p.Images += s.Images
+	}
+	s.Seconds = time.Since(begin).Seconds()
+	r.pace.add(s.Images, s.Seconds, waited.Seconds())
+	s.ImagesPerSecond, s.Wait, s.ETA = r.pace.figures(f.TotalSteps() - f.step)
+	s.Memory = memoryInUse()
+	if err := r.write(finetuneStepLine{"step", s}); err != nil {
+		return err
+	}
+	if r.events.Step != nil {
+		r.events.Step(s)
+	}
+	if bad == nil {
+		return nil
+	}
+	if p.InRow < maxSkipped {
+		r.warn("skipped", bad.Error())
+		return nil
+	}
+	where := "there is no checkpoint yet"
+	if r.last != "" {
+		where = "the last good state is " + r.last
+	}
+	return fmt.Errorf("%w: %d steps in a row were not finite, the last because of %s; %s. Lower lr, or raise warmup_epochs", ErrDiverged, maxSkipped, bad.Tensor, where)
+}
+
+type finetuneStepLine struct {
+	Event string `json:"event"`
+	FinetuneStep
+}
+
+type finetuneEpochLine struct {
+	Event string `json:"event"`
+	FinetuneEpoch
+}
+
+func (r *FinetuneRun) write(v any) error {
+	if err := r.log.write(v); err != nil {
+		return fmt.Errorf("writing %s: %w", LogName, err)
+	}
+	return nil
+}
+
+// finishEpoch judges the epoch whose last step is done, and tells of it.
+func (r *FinetuneRun) finishEpoch(ctx context.Context) error {
+	f, p := r.Finetuner, &r.progress
+	begin := time.Now()
+	epoch := f.step/f.stepsPerEpoch - 1
+	s := FinetuneEpoch{Epoch: epoch, Epochs: f.config.Epochs, Step: f.step, Skipped: p.Skipped, BadFiles: r.bad}
+	if p.Images > 0 {
+		s.Loss, s.TrainTop1 = p.Loss/float64(p.Images), 100*float64(p.Correct)/float64(p.Images)
+	}
+	if (epoch+1)%f.config.ValFreq == 0 || f.step == f.TotalSteps() {
+		score, err := r.evaluate(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		s.Score = score
+		if p.Best == nil || score.Top1 > p.Best.Top1 {
+			if err := r.keep(score); err != nil {
+				return err
+			}
+			p.Best = score
+		}
+	}
+	s.Best = p.Best
+	s.Seconds = time.Since(begin).Seconds()
+	if err := r.write(finetuneEpochLine{"epoch", s}); err != nil {
+		return err
+	}
+	r.finished = f.step
+	if r.events.Epoch != nil {
+		r.events.Epoch(s)
+	}
+	return nil
+}
+
+// evaluate scores the network on whole pictures.
+func (r *FinetuneRun) evaluate(ctx context.Context, epoch int) (*FinetuneScore, error) {
+	f := r.Finetuner
+	x, err := Features(ctx, f.dev, f.Backbone, r.o.Val, f.config.transform(),
+		FeatureOptions{EvalOptions: EvalOptions{Workers: r.o.Workers, Batch: min(max(f.config.BatchSize, 16), 256), MaxBad: f.config.MaxBad}})
+	if err != nil {
+		return nil, err
+	}
+	s, err := f.Head.Score(x.Features)
+	if err != nil {
+		return nil, err
+	}
+	return &FinetuneScore{Epoch: epoch, Top1: s.Top1, Top5: s.Top5, Loss: s.Loss, Test: x.Len()}, nil
+}
+
+// keep writes the network as the best so far: a bare state dict with its classifier, for every command that takes weights.
+func (r *FinetuneRun) keep(score *FinetuneScore) error {
+	f := r.Finetuner
+	path := filepath.Join(r.o.OutputDir, BestName)
+	k := &Classifier{Classes: r.o.Train.Classes(), Tokens: ClassToken, Blocks: 1, ImageSize: f.config.ImageSize, Backbone: BackboneID(f.Backbone),
+		Epoch: score.Epoch + 1, LR: f.config.LR, Top1: score.Top1, LabelFraction: f.config.LabelFraction, Head: f.Head}
+	c, err := k.contents()
+	if err != nil {
+		return fmt.Errorf("not saving %s: %w", path, err)
+	}
+	for _, p := range f.Backbone.Params() {
+		if !allFinite(p.Value) {
+			return fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", path, p.Name)
+		}
+		c.Arrays = append(c.Arrays, weights.Array{Name: "backbone." + p.Name, Shape: p.Value.Shape(), Data: p.Value.Data()})
+	}
+	args, err := json.Marshal(f.config)
+	if err != nil {
+		return err
+	}
+	c.Metadata["args"] = string(args)
+	return weights.Save(path, c)
+}
+
+// save writes the latest checkpoint, keeping the one before.
+func (r *FinetuneRun) save() error {
+	f, dir := r.Finetuner, r.o.OutputDir
+	if f.step == r.savedAt {
+		return nil
+	}
+	begin := time.Now()
+	latest, previous := filepath.Join(dir, CheckpointName), filepath.Join(dir, PreviousCheckpointName)
+	if err := linkOver(latest, previous); err != nil && !errors.Is(err, os.ErrNotExist) {
+		os.Remove(previous)
+	}
+	c := &weights.Contents{}
+	for _, n := range f.tensors() {
+		if !allFinite(n.Value) {
+			return fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", latest, n.Name)
+		}
+		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Data()})
+	}
+	head := FinetuneCheckpoint{Format: finetuneFormat, Config: f.config, Step: f.step, Classes: r.o.Train.Classes(), Data: r.data,
+		OptimizerSteps: map[string]int64{}, Progress: r.progress}
+	for _, l := range f.layers {
+		for _, s := range l.optimizer.State() {
+			head.OptimizerSteps[s.Name] = s.Steps
+		}
+	}
+	state, err := json.Marshal(head)
+	if err != nil {
+		return err
+	}
+	args, err := json.Marshal(f.config)
+	if err != nil {
+		return err
+	}
+	c.Metadata = map[string]string{"finetune": string(state), "args": string(args)}
+	if err := weights.Save(latest, c); err != nil {
+		return err
+	}
+	r.saved, r.savedAt, r.last = time.Now(), f.step, latest
+	if r.events.Save != nil {
+		s := SaveStats{Path: latest, Step: f.step, Seconds: time.Since(begin).Seconds()}
+		if info, err := os.Stat(latest); err == nil {
+			s.Bytes = info.Size()
+		}
+		r.events.Save(s)
+	}
+	return nil
+}
+
+func (r *FinetuneRun) warn(kind, message string) {
+	w := Warning{Kind: kind, Epoch: r.Finetuner.Epoch(), Step: r.Finetuner.step, Message: message}
+	r.log.write(warningLine{"warning", w}) // a log that cannot be written stops the run at the next step
+	if r.events.Warning != nil {
+		r.events.Warning(w)
+	}
+}
