@@ -43,7 +43,7 @@ func attentionRow(p []float32, h AttentionHead, i int) (lse float32) {
 	for j := range p {
 		p[j] = dot(h.Q[i*h.LD:][:h.D], h.K[j*h.LD:][:h.D])
 	}
-	return softmaxForward(p, p, h.Scale)
+	return softmaxRow(p, p, h.Scale)
 }
 
 // attentionBackward undoes attentionForward of as many queries as keys. With delta[i] = Σ_j p[i,j]·dp[i,j] = dy[i]·y[i] (Dao et al. 2022,

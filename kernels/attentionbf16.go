@@ -20,7 +20,7 @@ func attentionRowBF16(p []float32, h AttentionHead, i int) (lse float32) {
 	for j := range p {
 		p[j] = dotBF16(h.Q[i*h.LD:][:h.D], h.K[j*h.LD:][:h.D])
 	}
-	return softmaxForward(p, p, h.Scale)
+	return softmaxRow(p, p, h.Scale)
 }
 
 // attentionBackwardBF16 is attentionBackward with its products in bf16: those with q, k, v, dy, p and ds round them. delta is float32.

@@ -21,6 +21,7 @@ func Reference() *Table {
 		ExpShift:                 expShift,
 		LogSumExp:                logSumExp,
 		SoftmaxForward:           softmaxForward,
+		CenteredSoftmaxForward:   centeredSoftmaxForward,
 		SoftmaxBackward:          softmaxBackward,
 		LogSoftmaxForward:        logSoftmaxForward,
 		LogSoftmaxBackward:       logSoftmaxBackward,

@@ -13,9 +13,14 @@ type rowAssembly struct {
 	sum                      func(x *float32, n int) float32
 	sumSquares               func(x *float32, n int, shift float32) float32
 	max                      func(x *float32, n int) float32
-	expShift                 func(y, x *float32, n int, scale, shift float32) float32
-	sumExp                   func(x *float32, n int, scale, shift float32) float32
-	softmaxBackward          func(dx, dy, y *float32, n int, d float32, keep uint32)
+	maxDifference            func(y, x, center *float32, n int) float32
+	expShift                 func(y, x *float32, n int, scale, shift float32)
+	expBelow                 func(y, x, ahead *float32, n int, max, scaleLog2e float32) float32
+	sumExpBelow              func(x, ahead *float32, n int, max, scaleLog2e float32) float32
+	softmaxRows              func(y, x *float32, n, m int, scaleLog2e float32)
+	logSoftmaxRows           func(y, x *float32, n, m int, scale, scaleLog2e float32)
+	logSumExpRows            func(lse, x *float32, n, m int, scale, scaleLog2e float32)
+	softmaxBackward          func(dx, dy, y *float32, n, m int, keep uint32)
 	logSoftmaxBackward       func(dx, dy, y *float32, n int, s float32, keep uint32)
 	geluForward              func(y, x *float32, n int)
 	geluBackward             func(dx, dy, x *float32, n int, keep uint32)
@@ -79,15 +84,14 @@ func (a *rowAssembly) override(t *Table) {
 	}
 	t.LogSumExp = a.logSumExp
 	t.SoftmaxForward = a.softmax
-	t.SoftmaxBackward = func(dx, dy, y []float32, add bool) {
-		d := float32(a.dotOf(dy, y))
-		segments(len(y), func(i, n int) { a.softmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, d, keep(add)) })
+	t.CenteredSoftmaxForward = a.centeredSoftmax
+	t.SoftmaxBackward = func(dx, dy, y []float32, n int, add bool) {
+		rowSegments(len(y), n, func(row, rows int) {
+			i := row * n
+			a.softmaxBackward(at(dx, i, rows*n), at(dy, i, rows*n), at(y, i, rows*n), n, rows, keep(add))
+		})
 	}
-	t.LogSoftmaxForward = func(y, x []float32, scale float32) float32 {
-		lse := a.logSumExp(x, scale)
-		segments(len(x), func(i, n int) { a.scaleShift(at(y, i, n), at(x, i, n), n, scale, lse) })
-		return lse
-	}
+	t.LogSoftmaxForward = a.logSoftmax
 	t.LogSoftmaxBackward = func(dx, dy, y []float32, add bool) {
 		s := float32(a.sumOf(dy))
 		segments(len(y), func(i, n int) { a.logSoftmaxBackward(at(dx, i, n), at(dy, i, n), at(y, i, n), n, s, keep(add)) })
@@ -180,6 +184,141 @@ func keep(add bool) uint32 {
 	return 0
 }
 
+// shortRow is the most elements of a row that is worked on with others, in the first-level cache.
+const shortRow = 1024
+
+func (a *rowAssembly) softmax(y, x []float32, n int, scale float32) {
+	if n > shortRow {
+		for i := 0; i < len(x); i += n {
+			a.softmaxOfLong(y[i:i+n], x[i:i+n], nil, scale)
+		}
+		return
+	}
+	rowSegments(len(x), n, func(row, rows int) {
+		a.softmaxRows(at(y, row*n, rows*n), at(x, row*n, rows*n), n, rows, scaleLog2e(scale))
+	})
+}
+
+func (a *rowAssembly) centeredSoftmax(y, x, center []float32, scale float32) {
+	n := len(center)
+	for i := 0; i < len(x); i += n {
+		if n > shortRow {
+			a.softmaxOfLong(y[i:i+n], x[i:i+n], center, scale)
+		} else {
+			a.maxDifference(at(y, i, n), at(x, i, n), at(center, 0, n), n)
+		}
+	}
+	if n <= shortRow {
+		a.softmax(y[:len(x)], y[:len(x)], n, scale)
+	}
+}
+
+func (a *rowAssembly) logSoftmax(y, x []float32, n int, scale float32) {
+	if n > shortRow {
+		for i := 0; i < len(x); i += n {
+			lse := a.logSumExpOfLong(x[i:i+n], scale)
+			segments(n, func(from, n int) { a.scaleShift(at(y, i+from, n), at(x, i+from, n), n, scale, lse) })
+		}
+		return
+	}
+	rowSegments(len(x), n, func(row, rows int) {
+		a.logSoftmaxRows(at(y, row*n, rows*n), at(x, row*n, rows*n), n, rows, scale, scaleLog2e(scale))
+	})
+}
+
+func (a *rowAssembly) logSumExp(lse, x []float32, scale float32) {
+	if len(lse) == 0 {
+		return
+	}
+	n := len(x) / len(lse)
+	if n == 0 {
+		for i := range lse {
+			lse[i] = float32(math.NaN())
+		}
+		return
+	}
+	if n > shortRow {
+		for r := range lse {
+			lse[r] = a.logSumExpOfLong(x[r*n:(r+1)*n], scale)
+		}
+		return
+	}
+	rowSegments(len(x), n, func(row, rows int) {
+		a.logSumExpRows(at(lse, row, rows), at(x, row*n, rows*n), n, rows, scale, scaleLog2e(scale))
+	})
+}
+
+// scaleLog2e is scale·log₂e: exp(scale·t) is 2 to the power of that times t.
+func scaleLog2e(scale float32) float32 { return float32(float64(scale) * math.Log2E) }
+
+// A long row is summed up block by block, so that it is in the first-level cache when its exponentials are computed. They are those of
+// scale·(x[i] − top), where top is the largest x[i] so far: what was summed up above another is scaled when it rises (Milakov, Gimelshein 2018).
+type onlineSum struct {
+	scale, top float32
+	sum        float64
+}
+
+const (
+	onlineBlock  = 2048 // elements, at least
+	onlineBlocks = 128  // of a row, at most
+)
+
+func newOnlineSum(scale float32) onlineSum {
+	return onlineSum{scale: scale, top: -math.MaxFloat32} // it can be taken off −Inf
+}
+
+// raise makes top at least x.
+func (s *onlineSum) raise(x float32) {
+	if x > s.top {
+		old := s.top
+		s.top = x
+		s.sum *= s.exp(old)
+	}
+}
+
+func (s *onlineSum) exp(x float32) float64 {
+	return math.Exp(float64(s.scale) * (float64(x) - float64(s.top)))
+}
+
+func (a *rowAssembly) logSumExpOfLong(x []float32, scale float32) float32 {
+	s := newOnlineSum(scale)
+	for len(x) > 0 {
+		n := min(onlineBlock, len(x))
+		s.raise(a.max(at(x, 0, n), n))
+		s.sum += float64(a.sumExpBelow(at(x, 0, n), &x[min(n, len(x)-1)], n, s.top, scaleLog2e(scale)))
+		x = x[n:]
+	}
+	if s.sum == 0 {
+		return float32(math.NaN()) // −Inf alone
+	}
+	return float32(float64(scale)*float64(s.top) + math.Log(s.sum))
+}
+
+// softmaxOfLong is the softmax of scale·(x − center), or of scale·x if center is nil.
+func (a *rowAssembly) softmaxOfLong(y, x, center []float32, scale float32) {
+	s := newOnlineSum(scale)
+	var tops [onlineBlocks]float32
+	size := max(onlineBlock, (len(x)/onlineBlocks+16)&^15)
+	for i, from := 0, 0; from < len(x); i, from = i+1, from+size {
+		ahead := x[min(from+size, len(x)-1):]
+		x, y := x[from:min(from+size, len(x))], y[from:]
+		if center != nil {
+			s.raise(a.differenceTo(y, x, center[from:]))
+			x = y[:len(x)]
+		} else {
+			s.raise(a.maxOf(x))
+		}
+		tops[i] = s.top
+		s.sum += sumSegments(len(x), func(i, n int) float32 {
+			return a.expBelow(at(y, i, n), at(x, i, n), &ahead[min(i, len(ahead)-1)], n, s.top, scaleLog2e(scale))
+		})
+	}
+	for i, from := 0, 0; from < len(x); i, from = i+1, from+size {
+		y := y[from:min(from+size, len(x))]
+		a.scaleTo(y, y, float32(s.exp(tops[i])/s.sum))
+	}
+}
+
 // maxOf is the largest x[i].
 func (a *rowAssembly) maxOf(x []float32) float32 {
 	m := float32(math.Inf(-1))
@@ -187,28 +326,24 @@ func (a *rowAssembly) maxOf(x []float32) float32 {
 	return m
 }
 
-func (a *rowAssembly) logSumExp(x []float32, scale float32) float32 {
-	shift := scale * a.maxOf(x)
-	s := sumSegments(len(x), func(i, n int) float32 { return a.sumExp(at(x, i, n), n, scale, shift) })
-	return shift + float32(math.Log(s))
-}
-
-func (a *rowAssembly) softmax(y, x []float32, scale float32) (lse float32) {
-	shift := scale * a.maxOf(x)
-	s := sumSegments(len(x), func(i, n int) float32 { return a.expShift(at(y, i, n), at(x, i, n), n, scale, shift) })
-	a.scaleTo(y[:len(x)], y[:len(x)], float32(1/s))
-	return shift + float32(math.Log(s))
+// differenceTo computes y = x − center and its largest element.
+func (a *rowAssembly) differenceTo(y, x, center []float32) float32 {
+	m := float32(math.Inf(-1))
+	segments(len(x), func(i, n int) { m = max(m, a.maxDifference(at(y, i, n), at(x, i, n), at(center, i, n), n)) })
+	return m
 }
 
 func (a *rowAssembly) layerNorm(y, x, weight, bias, mean, rstd []float32, eps float32) {
-	rowSegments(mean, x, func(row, rows, n int) {
+	n := len(x) / max(1, len(mean))
+	rowSegments(len(x), n, func(row, rows int) {
 		a.layerNormForward(at(y, row*n, rows*n), at(x, row*n, rows*n), at(weight, 0, n), at(bias, 0, n), at(mean, row, rows), at(rstd, row, rows),
 			n, rows, float32(1/float64(n)), eps)
 	})
 }
 
 func (a *rowAssembly) layerNormUndo(dx, dweight, dbias, dy, x, weight, mean, rstd []float32, add bool) {
-	rowSegments(mean, x, func(row, rows, n int) {
+	n := len(x) / max(1, len(mean))
+	rowSegments(len(x), n, func(row, rows int) {
 		var dxRow *float32
 		if len(dx) > 0 {
 			dxRow = at(dx, row*n, rows*n)
@@ -218,14 +353,13 @@ func (a *rowAssembly) layerNormUndo(dx, dweight, dbias, dy, x, weight, mean, rst
 	})
 }
 
-// rowSegments calls f for the rows of x, of which each has one of numbers, a segment at a time but at least one. Rows are of n elements.
-func rowSegments(numbers, x []float32, f func(row, rows, n int)) {
-	if len(x) == 0 {
+// rowSegments calls f for all rows of n elements, a segment at a time but at least one row.
+func rowSegments(elements, n int, f func(row, rows int)) {
+	if n == 0 {
 		return
 	}
-	n := len(x) / len(numbers)
-	per := max(1, segment/n)
-	for row := 0; row < len(numbers); row += per {
-		f(row, min(per, len(numbers)-row), n)
+	count, per := elements/n, max(1, segment/n)
+	for row := 0; row < count; row += per {
+		f(row, min(per, count-row))
 	}
 }

@@ -17,16 +17,17 @@ type Table struct {
 	AttentionForwardBF16  func(y []float32, ldy int, lse []float32, h AttentionHead, work []float32)                           // attentionbf16.go
 	AttentionBackwardBF16 func(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) // attentionbf16.go
 
-	// Rows and elements: one row, several of layer norm, or any number of elements, a call. Backwards with add add to dx, others overwrite it;
+	// Rows and elements: one row, several of softmax and layer norm, or any number of elements, a call. Backwards with add add to dx, others overwrite it;
 	// those without a choice add.
 	GELUForward              func(y, x []float32)                                                            // gelu.go
 	GELUBackward             func(dx, dy, x []float32, add bool)                                             // gelu.go
 	GELUAndDerivative        func(y, dydx, x []float32)                                                      // gelu.go
 	ExpShift                 func(y, x []float32, scale, shift float32)                                      // exp.go
-	LogSumExp                func(x []float32, scale float32) float32                                        // softmax.go
-	SoftmaxForward           func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
-	SoftmaxBackward          func(dx, dy, y []float32, add bool)                                             // softmax.go
-	LogSoftmaxForward        func(y, x []float32, scale float32) (logSumExp float32)                         // softmax.go
+	LogSumExp                func(lse, x []float32, scale float32)                                           // softmax.go
+	SoftmaxForward           func(y, x []float32, n int, scale float32)                                      // softmax.go
+	CenteredSoftmaxForward   func(y, x, center []float32, scale float32)                                     // softmax.go
+	SoftmaxBackward          func(dx, dy, y []float32, n int, add bool)                                      // softmax.go
+	LogSoftmaxForward        func(y, x []float32, n int, scale float32)                                      // softmax.go
 	LogSoftmaxBackward       func(dx, dy, y []float32, add bool)                                             // softmax.go
 	LayerNormForward         func(y, x, weight, bias, mean, rstd []float32, eps float32)                     // layernorm.go
 	LayerNormBackward        func(dx, dweight, dbias, dy, x, weight, mean, rstd []float32, add bool)         // layernorm.go

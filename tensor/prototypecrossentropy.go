@@ -25,9 +25,9 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 		from, n := p.bounds(block)
 		p.normalise(s, from, n)
 		p.multiply(p.logits(s.logits, n, s, n), s)
+		k.LogSumExp(logSums[block*p.rows:][:p.rows], s.logits[:p.rows*n], scale)
 		for r, targets := range rows {
 			x := s.logits[r*n : (r+1)*n]
-			logSums[block*p.rows+r] = k.LogSumExp(x, scale)
 			var sum float32
 			for _, i := range targets {
 				sum += k.SoftCrossEntropyForward(x, target.data[i*p.count+from:][:n], scale, 0)

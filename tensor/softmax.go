@@ -4,7 +4,7 @@ package tensor
 func SoftmaxForward(y, x *Tensor) {
 	check(SameShape(y, x), "SoftmaxForward", "y and x of the same shape", y, x)
 	forRows(x, func(from, to int) {
-		x.dev.kernels.SoftmaxForward(y.data[from:to], x.data[from:to], 1)
+		x.dev.kernels.SoftmaxForward(y.data[from:to], x.data[from:to], x.Cols(), 1)
 	})
 }
 
@@ -13,10 +13,7 @@ func SoftmaxForward(y, x *Tensor) {
 func CenteredSoftmaxForward(y, x, center *Tensor, scale float32) {
 	check(SameShape(y, x) && center.Len() == x.Cols(), "CenteredSoftmaxForward", "y (…,K), x (…,K), center (K)", y, x, center)
 	forRows(x, func(from, to int) {
-		k, y := x.dev.kernels, y.data[from:to]
-		copy(y, x.data[from:to])
-		k.AddScaled(y, center.data, -1)
-		k.SoftmaxForward(y, y, scale)
+		x.dev.kernels.CenteredSoftmaxForward(y.data[from:to], x.data[from:to], center.data, scale)
 	})
 }
 
@@ -24,7 +21,7 @@ func CenteredSoftmaxForward(y, x, center *Tensor, scale float32) {
 func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "SoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
 	forRows(y, func(from, to int) {
-		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], add)
+		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], y.Cols(), add)
 	})
 }
 
@@ -32,27 +29,26 @@ func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
 func LogSoftmaxForward(y, x *Tensor) {
 	check(SameShape(y, x), "LogSoftmaxForward", "y and x of the same shape", y, x)
 	forRows(x, func(from, to int) {
-		x.dev.kernels.LogSoftmaxForward(y.data[from:to], x.data[from:to], 1)
+		x.dev.kernels.LogSoftmaxForward(y.data[from:to], x.data[from:to], x.Cols(), 1)
 	})
 }
 
 // LogSoftmaxBackward computes the gradient dx of the input from the gradient dy of the output y, or adds it to dx.
 func LogSoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "LogSoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
+	n := y.Cols()
 	forRows(y, func(from, to int) {
-		y.dev.kernels.LogSoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], add)
+		for ; from < to; from += n {
+			y.dev.kernels.LogSoftmaxBackward(dx.data[from:from+n], dy.data[from:from+n], y.data[from:from+n], add)
+		}
 	})
 }
 
-// forRows calls f for the range [from, to) of elements of every row of x, on the device's threads.
+// forRows calls f for ranges [from, to) of elements of whole rows of x, on the device's threads.
 func forRows(x *Tensor, f func(from, to int)) {
 	n := x.Cols()
 	if n == 0 {
 		return
 	}
-	x.dev.runRows(x.Rows(), n, func(from, to int) {
-		for r := from; r < to; r++ {
-			f(r*n, (r+1)*n)
-		}
-	})
+	x.dev.runRows(x.Rows(), n, func(from, to int) { f(from*n, to*n) })
 }

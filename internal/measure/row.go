@@ -34,8 +34,11 @@ var RowOperations = []RowOperation{
 	{"LogSoftmaxForward", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.LogSoftmaxForward(x[0], x[1]) }},
 	{"SoftCrossEntropyForward", 2, 2, 0, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
 		k := x[0].Device().Kernels()
-		eachRow(x[0], func(r int) {
-			k.SoftCrossEntropyForward(row(x[0], r), row(x[1], r), 10, k.LogSumExp(row(x[0], r), 10))
+		eachRows(x[0], func(from, to int) {
+			k.LogSumExp(v.mean.Data()[from:to], x[0].Data()[from*x[0].Cols():to*x[0].Cols()], 10)
+			for r := from; r < to; r++ {
+				k.SoftCrossEntropyForward(row(x[0], r), row(x[1], r), 10, v.mean.Data()[r])
+			}
 		})
 	}},
 	{"SoftCrossEntropyBackward", 3, 3, 1, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
@@ -106,13 +109,18 @@ func (o *RowOperation) Bound(b *Bounds, l Level) float64 {
 
 // eachRow calls f for every row on the device's threads.
 func eachRow(x *tensor.Tensor, f func(r int)) {
-	const chunk = 32 // rows
-	rows := x.Rows()
-	x.Device().Run((rows+chunk-1)/chunk, func(c, _ int) {
-		for r := c * chunk; r < min((c+1)*chunk, rows); r++ {
+	eachRows(x, func(from, to int) {
+		for r := from; r < to; r++ {
 			f(r)
 		}
 	})
+}
+
+// eachRows calls f for ranges [from, to) of rows on the device's threads.
+func eachRows(x *tensor.Tensor, f func(from, to int)) {
+	const chunk = 32 // rows
+	rows := x.Rows()
+	x.Device().Run((rows+chunk-1)/chunk, func(c, _ int) { f(c*chunk, min((c+1)*chunk, rows)) })
 }
 
 func row(x *tensor.Tensor, r int) []float32 { return x.Data()[r*x.Cols() : (r+1)*x.Cols()] }

@@ -43,7 +43,7 @@ func (k *kernel) expOfWeight(t, limit reg.VecVirtual) reg.VecVirtual {
 	}
 	e := k.vec()
 	k.with(k.VMULPS, k.VMULPS_BCST, log2e, t, e)
-	k.roundToInteger(e)
+	k.roundToInteger(e, e)
 	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Hi, e, t)
 	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Lo, e, t)
 	p := k.polynomial(t, append([]float64{1, 1}, expPolynomial...))
@@ -219,25 +219,7 @@ func attentionLogSum(c *build.Context, isa ISA) {
 	c.Label("vectors")
 	x := k.vec()
 	c.VMOVUPS(operand.Mem{Base: sum}, x)
-	// x = m·2ᵉ with m in [√½, √2): the bits of √½ are taken off first, so that the exponent changes there.
-	e, f := k.vec(), k.vec()
-	c.VPBROADCASTD(k.constant(sqrtHalf), f)
-	c.VPSUBD(f, x, e)
-	c.VPSRAD(operand.Imm(23), e, e)
-	c.VPSLLD(operand.Imm(23), e, f)
-	c.VPSUBD(f, x, f)
-	c.VCVTDQ2PS(e, e)
-	k.with(k.VSUBPS, k.VSUBPS_BCST, 1, f, f)
-	y := k.polynomial(f, logPolynomial)
-	sq := k.vec()
-	c.VMULPS(f, f, sq)
-	c.VMULPS(f, y, y)
-	c.VMULPS(sq, y, y)
-	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, logLn2Lo, e, y)
-	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, .5, sq, y)
-	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, 0, x, y) // NaN
-	c.VADDPS(f, y, y)
-	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, logLn2Hi, e, y)
+	y := k.log(x)
 	c.VADDPS(operand.Mem{Base: lse}, y, y)
 	c.VMOVUPS(y, operand.Mem{Base: lse})
 	c.ADDQ(operand.Imm(uint64(isa.Bytes)), lse)
@@ -246,6 +228,30 @@ func attentionLogSum(c *build.Context, isa ISA) {
 	c.JG(operand.LabelRef("vectors"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// log is log(x) for normal numbers x or NaN. It overwrites x.
+func (k *kernel) log(x reg.VecVirtual) reg.VecVirtual {
+	// x = m·2ᵉ with m in [√½, √2): the bits of √½ are taken off first, so that the exponent changes there.
+	e, f := k.vec(), k.vec()
+	k.VPBROADCASTD(k.constant(sqrtHalf), f)
+	k.VPSUBD(f, x, e)
+	k.VPSRAD(operand.Imm(23), e, e)
+	k.VPSLLD(operand.Imm(23), e, f)
+	k.VPSUBD(f, x, f)
+	k.VCVTDQ2PS(e, e)
+	k.with(k.VSUBPS, k.VSUBPS_BCST, 1, f, f)
+	y := k.polynomial(f, logPolynomial)
+	sq := k.vec()
+	k.VMULPS(f, f, sq)
+	k.VMULPS(f, y, y)
+	k.VMULPS(sq, y, y)
+	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, logLn2Lo, e, y)
+	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, .5, sq, y)
+	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, 0, x, y) // NaN
+	k.VADDPS(f, y, y)
+	k.with(k.VFMADD231PS, k.VFMADD231PS_BCST, logLn2Hi, e, y)
+	return y
 }
 
 // attentionGrad: what the backward does between its products.

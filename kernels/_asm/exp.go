@@ -8,37 +8,17 @@ import (
 
 // exp: the exponential function of shifted elements.
 func exp(c *build.Context, isa ISA) {
-	k := begin(c, isa, "ExpShift", "func(y, x *float32, n int, scale, shift float32) float32", "y[i] = exp(scale·x[i] − shift) and Σ y[i]")
+	k := begin(c, isa, "ExpShift", "func(y, x *float32, n int, scale, shift float32)", "y[i] = exp(scale·x[i] − shift)")
 	y, x := k.pointer("y"), k.pointer("x")
 	k.count()
 	scale, shift := k.scalar("scale"), k.scalar("shift")
 	bounds := k.expBounds()
-	unroll := isa.expUnroll()
-	acc := k.zeros(unroll)
-	k.each(unroll, func(l lane) {
+	k.each(isa.expUnroll(), func(l lane) {
 		v := l.load(x)
 		k.VFMSUB213PS(shift, scale, v)
-		v = k.exp(v, bounds)
-		l.store(v, y)
-		l.zeroRest(v)
-		k.VADDPS(v, acc[l.acc], acc[l.acc])
+		l.store(k.exp(v, bounds), y)
 	})
-	k.end(k.fold(k.VADDPS, acc))
-
-	k = begin(c, isa, "SumExp", "func(x *float32, n int, scale, shift float32) float32", "Σ exp(scale·x[i] − shift)")
-	x = k.pointer("x")
-	k.count()
-	scale, shift = k.scalar("scale"), k.scalar("shift")
-	bounds = k.expBounds()
-	acc = k.zeros(unroll)
-	k.each(unroll, func(l lane) {
-		v := l.load(x)
-		k.VFMSUB213PS(shift, scale, v)
-		v = k.exp(v, bounds)
-		l.zeroRest(v)
-		k.VADDPS(v, acc[l.acc], acc[l.acc])
-	})
-	k.end(k.fold(k.VADDPS, acc))
+	k.end()
 }
 
 // expPolynomial approximates (exp(r) − 1 − r)/r² for |r| ≤ log(2)/2 so that the relative error of exp is at most 3.1e-9: a minimax fit by
@@ -76,7 +56,7 @@ func (k *kernel) expOfSum(t reg.VecVirtual, addRest func(r reg.VecVirtual)) reg.
 	// exp(t) = 2^e · exp(r), e the integer nearest t/ln 2: Cody, Waite 1980.
 	e := k.vec()
 	k.with(k.VMULPS, k.VMULPS_BCST, log2e, t, e)
-	k.roundToInteger(e)
+	k.roundToInteger(e, e)
 	r := t
 	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Hi, e, r)
 	k.with(k.VFNMADD231PS, k.VFNMADD231PS_BCST, ln2Lo, e, r)
@@ -97,12 +77,12 @@ func (k *kernel) polynomial(x reg.VecVirtual, c []float64) reg.VecVirtual {
 	return p
 }
 
-func (k *kernel) roundToInteger(v reg.VecVirtual) {
+func (k *kernel) roundToInteger(v, rounded reg.VecVirtual) {
 	const nearestQuiet = 8
 	if k.isa == AVX512 {
-		k.VRNDSCALEPS(operand.Imm(nearestQuiet), v, v)
+		k.VRNDSCALEPS(operand.Imm(nearestQuiet), v, rounded)
 	} else {
-		k.VROUNDPS(operand.Imm(nearestQuiet), v, v)
+		k.VROUNDPS(operand.Imm(nearestQuiet), v, rounded)
 	}
 }
 
@@ -122,4 +102,24 @@ func (k *kernel) scaleByPower(p, e reg.VecVirtual) {
 		k.VPSLLD(operand.Imm(23), h, h)
 		k.VMULPS(h, p, p)
 	}
+}
+
+// powerLeast is where 2^t becomes 0 in float32.
+const powerLeast = -150
+
+// powerOf2 replaces t by 2^t for t up to 0; NaN gives NaN. least is powerLeast.
+func (k *kernel) powerOf2(t, least reg.VecVirtual) reg.VecVirtual {
+	k.VMAXPS(t, least, t) // of two operands of which one is NaN, the one written first here is returned
+	e := k.vec()
+	k.roundToInteger(t, e)
+	k.VSUBPS(e, t, t)
+	c := []float64{1, ln2}
+	power := ln2
+	for _, a := range expPolynomial { // of t·ln 2
+		power *= ln2
+		c = append(c, a*power)
+	}
+	p := k.polynomial(t, c)
+	k.scaleByPower(p, e)
+	return p
 }

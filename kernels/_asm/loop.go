@@ -124,6 +124,7 @@ func (k *kernel) zeros(n int) []reg.VecVirtual {
 type lane struct {
 	*kernel
 	index reg.GPVirtual
+	scale uint8 // of index in bytes; 0: there is none
 	disp  int
 	acc   int          // which of the loop's accumulators is its own
 	mask  reg.Register // in the tail: an opmask (AVX-512) or a vector (AVX2); nil elsewhere
@@ -149,7 +150,7 @@ func (k *kernel) each(unroll int, body func(l lane)) {
 		k.JG(operand.LabelRef(next))
 		for j := range u {
 			k.Comment(markVector)
-			body(lane{k, i, j * k.isa.Bytes, j, nil})
+			body(lane{k, i, 4, j * k.isa.Bytes, j, nil})
 		}
 		k.Comment(markEnd)
 		k.MOVQ(end, i)
@@ -162,7 +163,7 @@ func (k *kernel) each(unroll int, body func(l lane)) {
 	k.MOVQ(k.n, end)
 	k.SUBQ(i, end)
 	k.JE(operand.LabelRef(label("done")))
-	body(lane{k, i, 0, 0, k.maskOf(end)})
+	body(lane{k, i, 4, 0, 0, k.maskOf(end)})
 	k.Label(label("done"))
 }
 
@@ -183,7 +184,10 @@ func (k *kernel) maskOf(count reg.GPVirtual) reg.Register {
 }
 
 func (l lane) at(p reg.GPVirtual) operand.Mem {
-	return operand.Mem{Base: p, Index: l.index, Scale: 4, Disp: l.disp}
+	if l.scale == 0 {
+		return operand.Mem{Base: p, Disp: l.disp}
+	}
+	return operand.Mem{Base: p, Index: l.index, Scale: l.scale, Disp: l.disp}
 }
 
 // load reads the elements at p; those that do not exist are 0.

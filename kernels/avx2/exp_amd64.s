@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func ExpShift(y *float32, x *float32, n int, scale float32, shift float32) float32
+// func ExpShift(y *float32, x *float32, n int, scale float32, shift float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·ExpShift(SB), NOSPLIT, $0-36
+TEXT ·ExpShift(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -12,66 +12,62 @@ TEXT ·ExpShift(SB), NOSPLIT, $0-36
 	VBROADCASTSS shift+28(FP), Y1
 	VBROADCASTSS c_c2d00000<>+0(SB), Y2
 	VBROADCASTSS c_42b20000<>+0(SB), Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
 	XORQ         BX, BX
 
 unrolled1:
 	LEAQ         16(BX), SI
 	CMPQ         SI, DX
 	JG           single1
-	VMOVUPS      (CX)(BX*4), Y6
-	VMOVUPS      32(CX)(BX*4), Y9
-	VFMSUB213PS  Y1, Y0, Y6
-	VFMSUB213PS  Y1, Y0, Y9
-	VMAXPS       Y6, Y2, Y6
-	VMAXPS       Y9, Y2, Y9
-	VMINPS       Y6, Y3, Y6
-	VMINPS       Y9, Y3, Y9
-	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
-	VMULPS       c_3fb8aa3b<>+0(SB), Y9, Y10
-	VROUNDPS     $0x08, Y7, Y7
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS c_3f317218<>+0(SB), Y10, Y9
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
-	VFNMADD231PS c_b102e308<>+0(SB), Y10, Y9
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y11
-	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y9, Y11
-	VCVTPS2DQ    Y7, Y7
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y7, Y6
-	VPSRAD       $0x01, Y10, Y9
-	VPSUBD       Y6, Y7, Y7
-	VPSUBD       Y9, Y10, Y10
-	VPADDD       c_0000007f<>+0(SB), Y6, Y6
-	VPADDD       c_0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y6, Y6
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y9, Y11, Y11
+	VMOVUPS      (CX)(BX*4), Y4
+	VMOVUPS      32(CX)(BX*4), Y7
+	VFMSUB213PS  Y1, Y0, Y4
+	VFMSUB213PS  Y1, Y0, Y7
+	VMAXPS       Y4, Y2, Y4
+	VMAXPS       Y7, Y2, Y7
+	VMINPS       Y4, Y3, Y4
+	VMINPS       Y7, Y3, Y7
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y5
+	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y5, Y5
+	VROUNDPS     $0x08, Y8, Y8
+	VFNMADD231PS c_3f317218<>+0(SB), Y5, Y4
+	VFNMADD231PS c_3f317218<>+0(SB), Y8, Y7
+	VFNMADD231PS c_b102e308<>+0(SB), Y5, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y8, Y7
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y9
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y9
+	VCVTPS2DQ    Y5, Y5
+	VCVTPS2DQ    Y8, Y8
+	VPSRAD       $0x01, Y5, Y4
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y4, Y5, Y5
+	VPSUBD       Y7, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y4, Y4
 	VPADDD       c_0000007f<>+0(SB), Y7, Y7
-	VPADDD       c_0000007f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y7, Y7
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y10, Y11, Y11
-	VMOVUPS      Y8, (AX)(BX*4)
-	VMOVUPS      Y11, 32(AX)(BX*4)
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y11, Y5, Y5
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y6, (AX)(BX*4)
+	VMOVUPS      Y9, 32(AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          unrolled1
 
@@ -79,32 +75,31 @@ single1:
 	LEAQ         8(BX), SI
 	CMPQ         SI, DX
 	JG           tail1
-	VMOVUPS      (CX)(BX*4), Y6
-	VFMSUB213PS  Y1, Y0, Y6
-	VMAXPS       Y6, Y2, Y6
-	VMINPS       Y6, Y3, Y6
-	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       c_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPADDD       c_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, (AX)(BX*4)
-	VADDPS       Y8, Y4, Y4
+	VMOVUPS      (CX)(BX*4), Y4
+	VFMSUB213PS  Y1, Y0, Y4
+	VMAXPS       Y4, Y2, Y4
+	VMINPS       Y4, Y3, Y4
+	VMULPS       c_3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS c_3f317218<>+0(SB), Y5, Y4
+	VFNMADD231PS c_b102e308<>+0(SB), Y5, Y4
+	VBROADCASTSS c_3ab511a7<>+0(SB), Y6
+	VFMADD213PS  c_3c091d36<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y4, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y4
+	VPSUBD       Y4, Y5, Y5
+	VPADDD       c_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          single1
 
@@ -112,24 +107,24 @@ tail1:
 	MOVQ         DX, SI
 	SUBQ         BX, SI
 	JE           done1
-	VMOVD        SI, X6
-	VPBROADCASTD X6, Y6
-	VPCMPGTD     numbers<>+0(SB), Y6, Y6
-	VMASKMOVPS   (CX)(BX*4), Y6, Y7
-	VFMSUB213PS  Y1, Y0, Y7
-	VMAXPS       Y7, Y2, Y7
-	VMINPS       Y7, Y3, Y7
-	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y0
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y4
+	VPCMPGTD     numbers<>+0(SB), Y4, Y4
+	VMASKMOVPS   (CX)(BX*4), Y4, Y5
+	VFMSUB213PS  Y1, Y0, Y5
+	VMAXPS       Y5, Y2, Y5
+	VMINPS       Y5, Y3, Y5
+	VMULPS       c_3fb8aa3b<>+0(SB), Y5, Y0
 	VROUNDPS     $0x08, Y0, Y0
-	VFNMADD231PS c_3f317218<>+0(SB), Y0, Y7
-	VFNMADD231PS c_b102e308<>+0(SB), Y0, Y7
+	VFNMADD231PS c_3f317218<>+0(SB), Y0, Y5
+	VFNMADD231PS c_b102e308<>+0(SB), Y0, Y5
 	VBROADCASTSS c_3ab511a7<>+0(SB), Y1
-	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
+	VFMADD213PS  c_3c091d36<>+0(SB), Y5, Y1
+	VFMADD213PS  c_3d2aac7a<>+0(SB), Y5, Y1
+	VFMADD213PS  c_3e2aaa48<>+0(SB), Y5, Y1
+	VFMADD213PS  c_3efffffe<>+0(SB), Y5, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y1
 	VCVTPS2DQ    Y0, Y0
 	VPSRAD       $0x01, Y0, Y2
 	VPSUBD       Y2, Y0, Y0
@@ -139,19 +134,9 @@ tail1:
 	VPADDD       c_0000007f<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y1
-	VMASKMOVPS   Y1, Y6, (AX)(BX*4)
-	VANDPS       Y6, Y1, Y1
-	VADDPS       Y1, Y4, Y4
+	VMASKMOVPS   Y1, Y4, (AX)(BX*4)
 
 done1:
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0x4e, X4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0xb1, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSS       X4, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -284,151 +269,3 @@ DATA numbers<>+20(SB)/4, $0x00000005
 DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
-
-// func SumExp(x *float32, n int, scale float32, shift float32) float32
-// Requires: AVX, AVX2, FMA3
-TEXT ·SumExp(SB), NOSPLIT, $0-28
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), CX
-	VBROADCASTSS scale+16(FP), Y0
-	VBROADCASTSS shift+20(FP), Y1
-	VBROADCASTSS c_c2d00000<>+0(SB), Y2
-	VBROADCASTSS c_42b20000<>+0(SB), Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	XORQ         DX, DX
-
-unrolled1:
-	LEAQ         16(DX), BX
-	CMPQ         BX, CX
-	JG           single1
-	VMOVUPS      (AX)(DX*4), Y6
-	VMOVUPS      32(AX)(DX*4), Y9
-	VFMSUB213PS  Y1, Y0, Y6
-	VFMSUB213PS  Y1, Y0, Y9
-	VMAXPS       Y6, Y2, Y6
-	VMAXPS       Y9, Y2, Y9
-	VMINPS       Y6, Y3, Y6
-	VMINPS       Y9, Y3, Y9
-	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
-	VMULPS       c_3fb8aa3b<>+0(SB), Y9, Y10
-	VROUNDPS     $0x08, Y7, Y7
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS c_3f317218<>+0(SB), Y10, Y9
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
-	VFNMADD231PS c_b102e308<>+0(SB), Y10, Y9
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y11
-	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y9, Y11
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y9, Y11
-	VCVTPS2DQ    Y7, Y7
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y7, Y6
-	VPSRAD       $0x01, Y10, Y9
-	VPSUBD       Y6, Y7, Y7
-	VPSUBD       Y9, Y10, Y10
-	VPADDD       c_0000007f<>+0(SB), Y6, Y6
-	VPADDD       c_0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y6, Y6
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y9, Y11, Y11
-	VPADDD       c_0000007f<>+0(SB), Y7, Y7
-	VPADDD       c_0000007f<>+0(SB), Y10, Y10
-	VPSLLD       $0x17, Y7, Y7
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y10, Y11, Y11
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y11, Y5, Y5
-	MOVQ         BX, DX
-	JMP          unrolled1
-
-single1:
-	LEAQ         8(DX), BX
-	CMPQ         BX, CX
-	JG           tail1
-	VMOVUPS      (AX)(DX*4), Y6
-	VFMSUB213PS  Y1, Y0, Y6
-	VMAXPS       Y6, Y2, Y6
-	VMINPS       Y6, Y3, Y6
-	VMULPS       c_3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS c_3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS c_b102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y8
-	VFMADD213PS  c_3c091d36<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       c_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPADDD       c_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y8, Y4, Y4
-	MOVQ         BX, DX
-	JMP          single1
-
-tail1:
-	MOVQ         CX, BX
-	SUBQ         DX, BX
-	JE           done1
-	VMOVD        BX, X6
-	VPBROADCASTD X6, Y6
-	VPCMPGTD     numbers<>+0(SB), Y6, Y6
-	VMASKMOVPS   (AX)(DX*4), Y6, Y7
-	VFMSUB213PS  Y1, Y0, Y7
-	VMAXPS       Y7, Y2, Y7
-	VMINPS       Y7, Y3, Y7
-	VMULPS       c_3fb8aa3b<>+0(SB), Y7, Y0
-	VROUNDPS     $0x08, Y0, Y0
-	VFNMADD231PS c_3f317218<>+0(SB), Y0, Y7
-	VFNMADD231PS c_b102e308<>+0(SB), Y0, Y7
-	VBROADCASTSS c_3ab511a7<>+0(SB), Y1
-	VFMADD213PS  c_3c091d36<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3d2aac7a<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3e2aaa48<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3efffffe<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
-	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y1
-	VCVTPS2DQ    Y0, Y0
-	VPSRAD       $0x01, Y0, Y2
-	VPSUBD       Y2, Y0, Y0
-	VPADDD       c_0000007f<>+0(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y1, Y1
-	VPADDD       c_0000007f<>+0(SB), Y0, Y0
-	VPSLLD       $0x17, Y0, Y0
-	VMULPS       Y0, Y1, Y1
-	VANDPS       Y6, Y1, Y1
-	VADDPS       Y1, Y4, Y4
-
-done1:
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0x4e, X4, X0
-	VADDPS       X0, X4, X4
-	VPERMILPS    $0xb1, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSS       X4, ret+24(FP)
-	VZEROUPPER
-	RET

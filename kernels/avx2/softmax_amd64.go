@@ -7,10 +7,41 @@ package avx2
 //go:noescape
 func Max(x *float32, n int) float32
 
-// SoftmaxBackward computes dx[i] = y[i]·(dy[i] − d), plus what dx[i] was if keep is all ones, not 0, i < n.
+// ExpBelow computes y[i] = 2^(scaleLog2e·(x[i] − max)) and Σ y[i], for x[i] up to max, and fetches ahead[i] into the cache, i < n.
 //
 //go:noescape
-func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
+func ExpBelow(y *float32, x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+
+// SumExpBelow computes Σ 2^(scaleLog2e·(x[i] − max)), for x[i] up to max, and fetches ahead[i] into the cache, i < n.
+//
+//go:noescape
+func SumExpBelow(x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+
+// MaxDifference computes y[i] = x[i] − center[i] and the largest of them, passing over NaN, i < n.
+//
+//go:noescape
+func MaxDifference(y *float32, x *float32, center *float32, n int) float32
+
+// SoftmaxRows computes y[i] = 2^(scaleLog2e·(x[i] − max x))/Σ 2^(scaleLog2e·(x[j] − max x)) for each of m rows of n elements. n and m are at least 1.
+//
+//go:noescape
+func SoftmaxRows(y *float32, x *float32, n int, m int, scaleLog2e float32)
+
+// LogSumExpRows computes lse = scale·max x + log Σ 2^(scaleLog2e·(x[j] − max x)) for each of m rows of n elements. n and m are at least 1.
+//
+//go:noescape
+func LogSumExpRows(lse *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+
+// LogSoftmaxRows computes y[i] = scale·x[i] − scale·max x − log Σ 2^(scaleLog2e·(x[j] − max x)) for each of m rows of n elements. n and m are at least 1.
+//
+//go:noescape
+func LogSoftmaxRows(y *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+
+// SoftmaxBackward computes dx[i] = y[i]·(dy[i] − Σ dy[j]·y[j]) for each of m rows of n elements, plus what dx[i] was if keep is all ones, not 0.
+// n and m are at least 1.
+//
+//go:noescape
+func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, m int, keep uint32)
 
 // LogSoftmaxBackward computes dx[i] = dy[i] − exp(y[i])·s, plus what dx[i] was if keep is all ones, not 0, i < n.
 //

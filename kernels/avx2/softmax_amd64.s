@@ -82,65 +82,2168 @@ DATA numbers<>+24(SB)/4, $0x00000006
 DATA numbers<>+28(SB)/4, $0x00000007
 GLOBL numbers<>(SB), RODATA|NOPTR, $32
 
-// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
-	MOVQ         y+16(FP), DX
+// func ExpBelow(y *float32, x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·ExpBelow(SB), NOSPLIT, $0-44
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ahead+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS d+32(FP), Y0
-	VBROADCASTSS keep+36(FP), Y1
+	VBROADCASTSS max+32(FP), Y0
+	VBROADCASTSS scaleLog2e+36(FP), Y1
+	VBROADCASTSS c_c3160000<>+0(SB), Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
 	XORQ         SI, SI
 
 unrolled1:
-	LEAQ        16(SI), DI
-	CMPQ        DI, BX
-	JG          single1
-	VMOVUPS     (CX)(SI*4), Y2
-	VMOVUPS     32(CX)(SI*4), Y5
-	VANDPS      (AX)(SI*4), Y1, Y3
-	VANDPS      32(AX)(SI*4), Y1, Y6
-	VSUBPS      Y0, Y2, Y2
-	VSUBPS      Y0, Y5, Y5
-	VMOVUPS     (DX)(SI*4), Y4
-	VMOVUPS     32(DX)(SI*4), Y7
-	VFMADD231PS Y4, Y2, Y3
-	VFMADD231PS Y7, Y5, Y6
-	VMOVUPS     Y3, (AX)(SI*4)
-	VMOVUPS     Y6, 32(AX)(SI*4)
-	MOVQ        DI, SI
-	JMP         unrolled1
+	LEAQ         16(SI), DI
+	CMPQ         DI, BX
+	JG           single1
+	VMOVUPS      (CX)(SI*4), Y5
+	VMOVUPS      32(CX)(SI*4), Y8
+	PREFETCHT0   (DX)(SI*4)
+	VSUBPS       Y0, Y8, Y8
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y5, Y5
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y5, Y2, Y5
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y5, Y6
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y7
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y7
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y5, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y10, 32(AX)(SI*4)
+	VMOVUPS      Y7, (AX)(SI*4)
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y7, Y3, Y3
+	MOVQ         DI, SI
+	JMP          unrolled1
 
 single1:
-	LEAQ        8(SI), DI
-	CMPQ        DI, BX
-	JG          tail1
-	VMOVUPS     (CX)(SI*4), Y2
-	VANDPS      (AX)(SI*4), Y1, Y3
-	VSUBPS      Y0, Y2, Y2
-	VMOVUPS     (DX)(SI*4), Y4
-	VFMADD231PS Y4, Y2, Y3
-	VMOVUPS     Y3, (AX)(SI*4)
-	MOVQ        DI, SI
-	JMP         single1
+	LEAQ         8(SI), DI
+	CMPQ         DI, BX
+	JG           tail1
+	VMOVUPS      (CX)(SI*4), Y5
+	PREFETCHT0   (DX)(SI*4)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VMAXPS       Y5, Y2, Y5
+	VROUNDPS     $0x08, Y5, Y6
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y7
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (AX)(SI*4)
+	VADDPS       Y7, Y3, Y3
+	MOVQ         DI, SI
+	JMP          single1
 
 tail1:
 	MOVQ         BX, DI
 	SUBQ         SI, DI
 	JE           done1
-	VMOVD        DI, X2
-	VPBROADCASTD X2, Y2
-	VPCMPGTD     numbers<>+0(SB), Y2, Y2
-	VMASKMOVPS   (CX)(SI*4), Y2, Y3
-	VMASKMOVPS   (AX)(SI*4), Y2, Y4
-	VANDPS       Y1, Y4, Y4
-	VSUBPS       Y0, Y3, Y3
-	VMASKMOVPS   (DX)(SI*4), Y2, Y0
-	VFMADD231PS  Y0, Y3, Y4
-	VMASKMOVPS   Y4, Y2, (AX)(SI*4)
+	VMOVD        DI, X5
+	VPBROADCASTD X5, Y5
+	VPCMPGTD     numbers<>+0(SB), Y5, Y5
+	VMASKMOVPS   (CX)(SI*4), Y5, Y6
+	PREFETCHT0   (DX)(SI*4)
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y0
+	VSUBPS       Y0, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y1
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y1
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPADDD       c_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPADDD       c_0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y1
+	VMASKMOVPS   Y1, Y5, (AX)(SI*4)
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y1, Y3, Y3
 
 done1:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0x4e, X3, X0
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0xb1, X3, X0
+	VADDPS       X0, X3, X3
+	VMOVSS       X3, ret+40(FP)
+	VZEROUPPER
+	RET
+
+DATA c_c3160000<>+0(SB)/4, $0xc3160000
+DATA c_c3160000<>+4(SB)/4, $0xc3160000
+DATA c_c3160000<>+8(SB)/4, $0xc3160000
+DATA c_c3160000<>+12(SB)/4, $0xc3160000
+DATA c_c3160000<>+16(SB)/4, $0xc3160000
+DATA c_c3160000<>+20(SB)/4, $0xc3160000
+DATA c_c3160000<>+24(SB)/4, $0xc3160000
+DATA c_c3160000<>+28(SB)/4, $0xc3160000
+GLOBL c_c3160000<>(SB), RODATA|NOPTR, $32
+
+DATA c_3920a6f8<>+0(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+4(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+8(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+12(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+16(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+20(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+24(SB)/4, $0x3920a6f8
+DATA c_3920a6f8<>+28(SB)/4, $0x3920a6f8
+GLOBL c_3920a6f8<>(SB), RODATA|NOPTR, $32
+
+DATA c_3aaf824f<>+0(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+4(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+8(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+12(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+16(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+20(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+24(SB)/4, $0x3aaf824f
+DATA c_3aaf824f<>+28(SB)/4, $0x3aaf824f
+GLOBL c_3aaf824f<>(SB), RODATA|NOPTR, $32
+
+DATA c_3c1d9708<>+0(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+4(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+8(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+12(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+16(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+20(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+24(SB)/4, $0x3c1d9708
+DATA c_3c1d9708<>+28(SB)/4, $0x3c1d9708
+GLOBL c_3c1d9708<>(SB), RODATA|NOPTR, $32
+
+DATA c_3d6357c4<>+0(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+4(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+8(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+12(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+16(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+20(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+24(SB)/4, $0x3d6357c4
+DATA c_3d6357c4<>+28(SB)/4, $0x3d6357c4
+GLOBL c_3d6357c4<>(SB), RODATA|NOPTR, $32
+
+DATA c_3e75fdee<>+0(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+4(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+8(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+12(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+16(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+20(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+24(SB)/4, $0x3e75fdee
+DATA c_3e75fdee<>+28(SB)/4, $0x3e75fdee
+GLOBL c_3e75fdee<>(SB), RODATA|NOPTR, $32
+
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+DATA c_3f317218<>+4(SB)/4, $0x3f317218
+DATA c_3f317218<>+8(SB)/4, $0x3f317218
+DATA c_3f317218<>+12(SB)/4, $0x3f317218
+DATA c_3f317218<>+16(SB)/4, $0x3f317218
+DATA c_3f317218<>+20(SB)/4, $0x3f317218
+DATA c_3f317218<>+24(SB)/4, $0x3f317218
+DATA c_3f317218<>+28(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $32
+
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+DATA c_3f800000<>+4(SB)/4, $0x3f800000
+DATA c_3f800000<>+8(SB)/4, $0x3f800000
+DATA c_3f800000<>+12(SB)/4, $0x3f800000
+DATA c_3f800000<>+16(SB)/4, $0x3f800000
+DATA c_3f800000<>+20(SB)/4, $0x3f800000
+DATA c_3f800000<>+24(SB)/4, $0x3f800000
+DATA c_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
+
+DATA c_0000007f<>+0(SB)/4, $0x0000007f
+DATA c_0000007f<>+4(SB)/4, $0x0000007f
+DATA c_0000007f<>+8(SB)/4, $0x0000007f
+DATA c_0000007f<>+12(SB)/4, $0x0000007f
+DATA c_0000007f<>+16(SB)/4, $0x0000007f
+DATA c_0000007f<>+20(SB)/4, $0x0000007f
+DATA c_0000007f<>+24(SB)/4, $0x0000007f
+DATA c_0000007f<>+28(SB)/4, $0x0000007f
+GLOBL c_0000007f<>(SB), RODATA|NOPTR, $32
+
+// func SumExpBelow(x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·SumExpBelow(SB), NOSPLIT, $0-36
+	MOVQ         x+0(FP), AX
+	MOVQ         ahead+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS max+24(FP), Y0
+	VBROADCASTSS scaleLog2e+28(FP), Y1
+	VBROADCASTSS c_c3160000<>+0(SB), Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ         16(BX), SI
+	CMPQ         SI, DX
+	JG           single1
+	VMOVUPS      (AX)(BX*4), Y5
+	VMOVUPS      32(AX)(BX*4), Y8
+	PREFETCHT0   (CX)(BX*4)
+	VSUBPS       Y0, Y8, Y8
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y5, Y5
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y5, Y2, Y5
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y5, Y6
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y7
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y7
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y5, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y7, Y3, Y3
+	MOVQ         SI, BX
+	JMP          unrolled1
+
+single1:
+	LEAQ         8(BX), SI
+	CMPQ         SI, DX
+	JG           tail1
+	VMOVUPS      (AX)(BX*4), Y5
+	PREFETCHT0   (CX)(BX*4)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VMAXPS       Y5, Y2, Y5
+	VROUNDPS     $0x08, Y5, Y6
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y7
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y7, Y3, Y3
+	MOVQ         SI, BX
+	JMP          single1
+
+tail1:
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	JE           done1
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+	VPCMPGTD     numbers<>+0(SB), Y5, Y5
+	VMASKMOVPS   (AX)(BX*4), Y5, Y6
+	PREFETCHT0   (CX)(BX*4)
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y0
+	VSUBPS       Y0, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y1
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y1
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y1
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPADDD       c_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPADDD       c_0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y1
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y1, Y3, Y3
+
+done1:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0x4e, X3, X0
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0xb1, X3, X0
+	VADDPS       X0, X3, X3
+	VMOVSS       X3, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func MaxDifference(y *float32, x *float32, center *float32, n int) float32
+// Requires: AVX, AVX2
+TEXT ·MaxDifference(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         center+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS c_ff800000<>+0(SB), Y0
+	VBROADCASTSS c_ff800000<>+0(SB), Y1
+	VBROADCASTSS c_ff800000<>+0(SB), Y2
+	VBROADCASTSS c_ff800000<>+0(SB), Y3
+	XORQ         SI, SI
+
+unrolled1:
+	LEAQ    32(SI), DI
+	CMPQ    DI, BX
+	JG      single1
+	VMOVUPS (CX)(SI*4), Y4
+	VMOVUPS 32(CX)(SI*4), Y6
+	VMOVUPS 64(CX)(SI*4), Y8
+	VMOVUPS 96(CX)(SI*4), Y10
+	VMOVUPS (DX)(SI*4), Y5
+	VMOVUPS 32(DX)(SI*4), Y7
+	VMOVUPS 64(DX)(SI*4), Y9
+	VMOVUPS 96(DX)(SI*4), Y11
+	VSUBPS  Y5, Y4, Y4
+	VSUBPS  Y7, Y6, Y6
+	VSUBPS  Y9, Y8, Y8
+	VSUBPS  Y11, Y10, Y10
+	VMOVUPS Y4, (AX)(SI*4)
+	VMOVUPS Y6, 32(AX)(SI*4)
+	VMOVUPS Y8, 64(AX)(SI*4)
+	VMOVUPS Y10, 96(AX)(SI*4)
+	VMAXPS  Y0, Y4, Y0
+	VMAXPS  Y1, Y6, Y1
+	VMAXPS  Y2, Y8, Y2
+	VMAXPS  Y3, Y10, Y3
+	MOVQ    DI, SI
+	JMP     unrolled1
+
+single1:
+	LEAQ    8(SI), DI
+	CMPQ    DI, BX
+	JG      tail1
+	VMOVUPS (CX)(SI*4), Y4
+	VMOVUPS (DX)(SI*4), Y5
+	VSUBPS  Y5, Y4, Y4
+	VMOVUPS Y4, (AX)(SI*4)
+	VMAXPS  Y0, Y4, Y0
+	MOVQ    DI, SI
+	JMP     single1
+
+tail1:
+	MOVQ         BX, DI
+	SUBQ         SI, DI
+	JE           done1
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VPCMPGTD     numbers<>+0(SB), Y4, Y4
+	VMASKMOVPS   (CX)(SI*4), Y4, Y5
+	VMASKMOVPS   (DX)(SI*4), Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y4, (AX)(SI*4)
+	VBLENDVPS    Y4, Y5, Y0, Y5
+	VMAXPS       Y0, Y5, Y0
+
+done1:
+	VMAXPS       Y3, Y0, Y0
+	VMAXPS       Y2, Y1, Y1
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func SoftmaxRows(y *float32, x *float32, n int, m int, scaleLog2e float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·SoftmaxRows(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scaleLog2e+32(FP), Y0
+	VBROADCASTSS c_c3160000<>+0(SB), Y1
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     numbers<>+0(SB), Y2, Y2
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, SI
+	ANDQ         $-32, SI
+
+rows1:
+	CMPQ         DX, $0x02
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Y3
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors3:
+	CMPQ       R8, $+32
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Y5
+	VMOVUPS    (CX)(BX*1), Y6
+	VMAXPS     Y3, Y5, Y3
+	VMAXPS     Y4, Y6, Y4
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       SI, BX
+	JE         done5
+	VMASKMOVPS (CX), Y2, Y5
+	VMASKMOVPS (CX)(BX*1), Y2, Y6
+	VBLENDVPS  Y2, Y5, Y3, Y5
+	VBLENDVPS  Y2, Y6, Y4, Y6
+	VMAXPS     Y3, Y5, Y3
+	VMAXPS     Y4, Y6, Y4
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+
+done5:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y3, X5
+	VEXTRACTF128 $0x01, Y4, X6
+	VMAXPS       X5, X3, X3
+	VMAXPS       X6, X4, X4
+	VPERMILPS    $0x4e, X3, X5
+	VPERMILPS    $0x4e, X4, X6
+	VMAXPS       X5, X3, X3
+	VMAXPS       X6, X4, X4
+	VPERMILPS    $0xb1, X3, X5
+	VPERMILPS    $0xb1, X4, X6
+	VMAXPS       X5, X3, X3
+	VMAXPS       X6, X4, X4
+	VBROADCASTSS X3, Y3
+	VBROADCASTSS X4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	LEAQ         (AX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors6:
+	CMPQ         R8, $+32
+	JL           vectorsEnd7
+	VMOVUPS      (CX), Y7
+	VMOVUPS      (CX)(BX*1), Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y4, Y10, Y10
+	VMULPS       Y0, Y7, Y7
+	VMULPS       Y0, Y10, Y10
+	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y10, Y1, Y10
+	VROUNDPS     $0x08, Y7, Y8
+	VROUNDPS     $0x08, Y10, Y11
+	VSUBPS       Y8, Y7, Y7
+	VSUBPS       Y11, Y10, Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y9
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y12
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y10, Y12
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y10, Y12
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y10, Y12
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y10, Y12
+	VFMADD213PS  c_3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f317218<>+0(SB), Y10, Y12
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y9
+	VFMADD213PS  c_3f800000<>+0(SB), Y10, Y12
+	VCVTPS2DQ    Y8, Y8
+	VCVTPS2DQ    Y11, Y11
+	VPSRAD       $0x01, Y8, Y7
+	VPSRAD       $0x01, Y11, Y10
+	VPSUBD       Y7, Y8, Y8
+	VPSUBD       Y10, Y11, Y11
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y12, Y12
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y8, Y9, Y9
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y9, (AX)
+	VMOVUPS      Y12, (AX)(BX*1)
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y12, Y6, Y6
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	ADDQ         $+32, CX
+	ADDQ         $+32, AX
+	ADDQ         $+32, DI
+	SUBQ         $+32, R8
+	JMP          vectors6
+
+vectorsEnd7:
+	CMPQ         SI, BX
+	JE           done8
+	VMASKMOVPS   (CX), Y2, Y7
+	VMASKMOVPS   (CX)(BX*1), Y2, Y8
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y4, Y8, Y8
+	VMULPS       Y0, Y7, Y7
+	VMULPS       Y0, Y8, Y8
+	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y8, Y1, Y8
+	VROUNDPS     $0x08, Y7, Y3
+	VROUNDPS     $0x08, Y8, Y9
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y4
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y7, Y4
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y9, Y9
+	VPSRAD       $0x01, Y3, Y7
+	VPSRAD       $0x01, Y9, Y8
+	VPSUBD       Y7, Y3, Y3
+	VPSUBD       Y8, Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y8, Y10, Y10
+	VPADDD       c_0000007f<>+0(SB), Y3, Y3
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y9, Y10, Y10
+	VMASKMOVPS   Y4, Y2, (AX)
+	VMASKMOVPS   Y10, Y2, (AX)(BX*1)
+	VANDPS       Y2, Y4, Y4
+	VANDPS       Y2, Y10, Y10
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+
+done8:
+	SUBQ         SI, CX
+	SUBQ         SI, AX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y5, X3
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X3, X5, X5
+	VADDPS       X4, X6, X6
+	VPERMILPS    $0x4e, X5, X3
+	VPERMILPS    $0x4e, X6, X4
+	VADDPS       X3, X5, X5
+	VADDPS       X4, X6, X6
+	VPERMILPS    $0xb1, X5, X3
+	VPERMILPS    $0xb1, X6, X4
+	VADDPS       X3, X5, X5
+	VADDPS       X4, X6, X6
+	VMOVSS       c_3f800000<>+0(SB), X3
+	VMOVSS       c_3f800000<>+0(SB), X4
+	VDIVSS       X5, X3, X5
+	VDIVSS       X6, X4, X6
+	VBROADCASTSS X5, Y5
+	VBROADCASTSS X6, Y6
+	MOVQ         SI, DI
+
+vectors9:
+	CMPQ    DI, $+32
+	JL      vectorsEnd10
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX)(BX*1), Y4
+	VMULPS  Y5, Y3, Y3
+	VMULPS  Y6, Y4, Y4
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, (AX)(BX*1)
+	ADDQ    $+32, AX
+	SUBQ    $+32, DI
+	JMP     vectors9
+
+vectorsEnd10:
+	CMPQ       SI, BX
+	JE         done11
+	VMASKMOVPS (AX), Y2, Y3
+	VMASKMOVPS (AX)(BX*1), Y2, Y4
+	VMULPS     Y5, Y3, Y3
+	VMULPS     Y6, Y4, Y4
+	VMASKMOVPS Y3, Y2, (AX)
+	VMASKMOVPS Y4, Y2, (AX)(BX*1)
+
+done11:
+	SUBQ SI, AX
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(BX*2), CX
+	SUBQ $0x02, DX
+	JMP  rows1
+
+rowsEnd2:
+rows12:
+	CMPQ         DX, $0x01
+	JL           rowsEnd13
+	VBROADCASTSS c_ff800000<>+0(SB), Y3
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors14:
+	CMPQ       R8, $+32
+	JL         vectorsEnd15
+	VMOVUPS    (CX), Y4
+	VMAXPS     Y3, Y4, Y3
+	PREFETCHT0 (DI)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors14
+
+vectorsEnd15:
+	CMPQ       SI, BX
+	JE         done16
+	VMASKMOVPS (CX), Y2, Y4
+	VBLENDVPS  Y2, Y4, Y3, Y4
+	VMAXPS     Y3, Y4, Y3
+	PREFETCHT0 (DI)
+
+done16:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y3, X4
+	VMAXPS       X4, X3, X3
+	VPERMILPS    $0x4e, X3, X4
+	VMAXPS       X4, X3, X3
+	VPERMILPS    $0xb1, X3, X4
+	VMAXPS       X4, X3, X3
+	VBROADCASTSS X3, Y3
+	VXORPS       Y4, Y4, Y4
+	LEAQ         (AX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors17:
+	CMPQ         R8, $+32
+	JL           vectorsEnd18
+	VMOVUPS      (CX), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMAXPS       Y5, Y1, Y5
+	VROUNDPS     $0x08, Y5, Y6
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y7
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y7
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (AX)
+	VADDPS       Y7, Y4, Y4
+	PREFETCHT0   (DI)
+	ADDQ         $+32, CX
+	ADDQ         $+32, AX
+	ADDQ         $+32, DI
+	SUBQ         $+32, R8
+	JMP          vectors17
+
+vectorsEnd18:
+	CMPQ         SI, BX
+	JE           done19
+	VMASKMOVPS   (CX), Y2, Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMAXPS       Y5, Y1, Y5
+	VROUNDPS     $0x08, Y5, Y3
+	VSUBPS       Y3, Y5, Y5
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y6
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3f317218<>+0(SB), Y5, Y6
+	VFMADD213PS  c_3f800000<>+0(SB), Y5, Y6
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       c_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VPADDD       c_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y6, Y6
+	VMASKMOVPS   Y6, Y2, (AX)
+	VANDPS       Y2, Y6, Y6
+	VADDPS       Y6, Y4, Y4
+	PREFETCHT0   (DI)
+
+done19:
+	SUBQ         SI, CX
+	SUBQ         SI, AX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y4, X3
+	VADDPS       X3, X4, X4
+	VPERMILPS    $0x4e, X4, X3
+	VADDPS       X3, X4, X4
+	VPERMILPS    $0xb1, X4, X3
+	VADDPS       X3, X4, X4
+	VMOVSS       c_3f800000<>+0(SB), X3
+	VDIVSS       X4, X3, X4
+	VBROADCASTSS X4, Y4
+	MOVQ         SI, DI
+
+vectors20:
+	CMPQ    DI, $+32
+	JL      vectorsEnd21
+	VMOVUPS (AX), Y3
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    $+32, AX
+	SUBQ    $+32, DI
+	JMP     vectors20
+
+vectorsEnd21:
+	CMPQ       SI, BX
+	JE         done22
+	VMASKMOVPS (AX), Y2, Y3
+	VMULPS     Y4, Y3, Y3
+	VMASKMOVPS Y3, Y2, (AX)
+
+done22:
+	SUBQ SI, AX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	SUBQ $0x01, DX
+	JMP  rows12
+
+rowsEnd13:
+	VZEROUPPER
+	RET
+
+// func LogSumExpRows(lse *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·LogSumExpRows(SB), NOSPLIT, $0-40
+	MOVQ         lse+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS scaleLog2e+36(FP), Y1
+	VBROADCASTSS c_c3160000<>+0(SB), Y2
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     numbers<>+0(SB), Y3, Y3
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, SI
+	ANDQ         $-32, SI
+
+rows1:
+	CMPQ         DX, $0x02
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	VBROADCASTSS c_ff800000<>+0(SB), Y5
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors3:
+	CMPQ       R8, $+32
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Y6
+	VMOVUPS    (CX)(BX*1), Y7
+	VMAXPS     Y4, Y6, Y4
+	VMAXPS     Y5, Y7, Y5
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       SI, BX
+	JE         done5
+	VMASKMOVPS (CX), Y3, Y6
+	VMASKMOVPS (CX)(BX*1), Y3, Y7
+	VBLENDVPS  Y3, Y6, Y4, Y6
+	VBLENDVPS  Y3, Y7, Y5, Y7
+	VMAXPS     Y4, Y6, Y4
+	VMAXPS     Y5, Y7, Y5
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+
+done5:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y4, X6
+	VEXTRACTF128 $0x01, Y5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VPERMILPS    $0x4e, X4, X6
+	VPERMILPS    $0x4e, X5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VPERMILPS    $0xb1, X4, X6
+	VPERMILPS    $0xb1, X5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VBROADCASTSS X4, Y4
+	VBROADCASTSS X5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	MOVQ         SI, DI
+
+vectors6:
+	CMPQ         DI, $+32
+	JL           vectorsEnd7
+	VMOVUPS      (CX), Y8
+	VMOVUPS      (CX)(BX*1), Y11
+	VSUBPS       Y4, Y8, Y8
+	VSUBPS       Y5, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y11, Y11
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y11, Y2, Y11
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y11, Y12
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y12, Y11, Y11
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y13
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y11, Y13
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y12, Y12
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y12, Y11
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y11, Y12, Y12
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y13, Y13
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y12, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y12, Y13, Y13
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y13, Y7, Y7
+	ADDQ         $+32, CX
+	SUBQ         $+32, DI
+	JMP          vectors6
+
+vectorsEnd7:
+	CMPQ         SI, BX
+	JE           done8
+	VMASKMOVPS   (CX), Y3, Y8
+	VMASKMOVPS   (CX)(BX*1), Y3, Y11
+	VSUBPS       Y4, Y8, Y8
+	VSUBPS       Y5, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y11, Y11
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y11, Y2, Y11
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y11, Y12
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y12, Y11, Y11
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y13
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y11, Y13
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y12, Y12
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y12, Y11
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y11, Y12, Y12
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y13, Y13
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y12, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y12, Y13, Y13
+	VANDPS       Y3, Y10, Y10
+	VANDPS       Y3, Y13, Y13
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y13, Y7, Y7
+
+done8:
+	SUBQ         SI, CX
+	VEXTRACTF128 $0x01, Y6, X8
+	VEXTRACTF128 $0x01, Y7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VPERMILPS    $0x4e, X6, X8
+	VPERMILPS    $0x4e, X7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VPERMILPS    $0xb1, X6, X8
+	VPERMILPS    $0xb1, X7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VMOVAPS      Y6, Y6
+	VUNPCKLPS    X7, X6, X6
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y8
+	VPSUBD       Y8, Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y8
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       c_3f800000<>+0(SB), Y8, Y8
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y9
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y8, Y9
+	VFMADD213PS  c_3def251a<>+0(SB), Y8, Y9
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y8, Y9
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y8, Y9
+	VFMADD213PS  c_be2aae50<>+0(SB), Y8, Y9
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y8, Y9
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y8, Y9
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y8, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y8, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  c_b95e8083<>+0(SB), Y7, Y9
+	VFNMADD231PS c_3f000000<>+0(SB), Y10, Y9
+	VFMADD231PS  c_00000000<>+0(SB), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VFMADD231PS  c_3f318000<>+0(SB), Y7, Y9
+	VMOVAPS      Y4, Y4
+	VUNPCKLPS    X5, X4, X4
+	VFMADD231PS  Y0, Y4, Y9
+	VMOVLPS      X9, (AX)
+	LEAQ         (CX)(BX*2), CX
+	ADDQ         $0x08, AX
+	SUBQ         $0x02, DX
+	JMP          rows1
+
+rowsEnd2:
+rows9:
+	CMPQ         DX, $0x01
+	JL           rowsEnd10
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors11:
+	CMPQ       R8, $+32
+	JL         vectorsEnd12
+	VMOVUPS    (CX), Y5
+	VMAXPS     Y4, Y5, Y4
+	PREFETCHT0 (DI)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors11
+
+vectorsEnd12:
+	CMPQ       SI, BX
+	JE         done13
+	VMASKMOVPS (CX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y4, Y5
+	VMAXPS     Y4, Y5, Y4
+	PREFETCHT0 (DI)
+
+done13:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0x4e, X4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0xb1, X4, X5
+	VMAXPS       X5, X4, X4
+	VBROADCASTSS X4, Y4
+	VXORPS       Y5, Y5, Y5
+	MOVQ         SI, DI
+
+vectors14:
+	CMPQ         DI, $+32
+	JL           vectorsEnd15
+	VMOVUPS      (CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y8
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	ADDQ         $+32, CX
+	SUBQ         $+32, DI
+	JMP          vectors14
+
+vectorsEnd15:
+	CMPQ         SI, BX
+	JE           done16
+	VMASKMOVPS   (CX), Y3, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y8
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VANDPS       Y3, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+
+done16:
+	SUBQ         SI, CX
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X5
+	VPERMILPS    $0x4e, X5, X6
+	VADDPS       X6, X5, X5
+	VPERMILPS    $0xb1, X5, X6
+	VADDPS       X6, X5, X5
+	VMOVAPS      Y5, Y5
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y7
+	VPSUBD       Y7, Y5, Y6
+	VPSRAD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y6, Y7
+	VPSUBD       Y7, Y5, Y7
+	VCVTDQ2PS    Y6, Y6
+	VSUBPS       c_3f800000<>+0(SB), Y7, Y7
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y8
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3def251a<>+0(SB), Y7, Y8
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y7, Y8
+	VFMADD213PS  c_be2aae50<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y7, Y8
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMULPS       Y7, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  c_b95e8083<>+0(SB), Y6, Y8
+	VFNMADD231PS c_3f000000<>+0(SB), Y9, Y8
+	VFMADD231PS  c_00000000<>+0(SB), Y5, Y8
+	VADDPS       Y7, Y8, Y8
+	VFMADD231PS  c_3f318000<>+0(SB), Y6, Y8
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y0, Y4, Y8
+	VMOVSS       X8, (AX)
+	ADDQ         BX, CX
+	ADDQ         $0x04, AX
+	SUBQ         $0x01, DX
+	JMP          rows9
+
+rowsEnd10:
+	VZEROUPPER
+	RET
+
+DATA c_3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA c_3f3504f3<>+28(SB)/4, $0x3f3504f3
+GLOBL c_3f3504f3<>(SB), RODATA|NOPTR, $32
+
+DATA c_3d9021bb<>+0(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+4(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+8(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+12(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+16(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+20(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+24(SB)/4, $0x3d9021bb
+DATA c_3d9021bb<>+28(SB)/4, $0x3d9021bb
+GLOBL c_3d9021bb<>(SB), RODATA|NOPTR, $32
+
+DATA c_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+4(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+8(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+12(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+16(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+20(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+24(SB)/4, $0xbdebd1b8
+DATA c_bdebd1b8<>+28(SB)/4, $0xbdebd1b8
+GLOBL c_bdebd1b8<>(SB), RODATA|NOPTR, $32
+
+DATA c_3def251a<>+0(SB)/4, $0x3def251a
+DATA c_3def251a<>+4(SB)/4, $0x3def251a
+DATA c_3def251a<>+8(SB)/4, $0x3def251a
+DATA c_3def251a<>+12(SB)/4, $0x3def251a
+DATA c_3def251a<>+16(SB)/4, $0x3def251a
+DATA c_3def251a<>+20(SB)/4, $0x3def251a
+DATA c_3def251a<>+24(SB)/4, $0x3def251a
+DATA c_3def251a<>+28(SB)/4, $0x3def251a
+GLOBL c_3def251a<>(SB), RODATA|NOPTR, $32
+
+DATA c_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
+DATA c_bdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
+GLOBL c_bdfe5d4f<>(SB), RODATA|NOPTR, $32
+
+DATA c_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+4(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+8(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+12(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+16(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+20(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+24(SB)/4, $0x3e11e9bf
+DATA c_3e11e9bf<>+28(SB)/4, $0x3e11e9bf
+GLOBL c_3e11e9bf<>(SB), RODATA|NOPTR, $32
+
+DATA c_be2aae50<>+0(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+4(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+8(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+12(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+16(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+20(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+24(SB)/4, $0xbe2aae50
+DATA c_be2aae50<>+28(SB)/4, $0xbe2aae50
+GLOBL c_be2aae50<>(SB), RODATA|NOPTR, $32
+
+DATA c_3e4cceac<>+0(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+4(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+8(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+12(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+16(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+20(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+24(SB)/4, $0x3e4cceac
+DATA c_3e4cceac<>+28(SB)/4, $0x3e4cceac
+GLOBL c_3e4cceac<>(SB), RODATA|NOPTR, $32
+
+DATA c_be7ffffc<>+0(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+4(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+8(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+12(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+16(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+20(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+24(SB)/4, $0xbe7ffffc
+DATA c_be7ffffc<>+28(SB)/4, $0xbe7ffffc
+GLOBL c_be7ffffc<>(SB), RODATA|NOPTR, $32
+
+DATA c_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA c_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+GLOBL c_3eaaaaaa<>(SB), RODATA|NOPTR, $32
+
+DATA c_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA c_b95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL c_b95e8083<>(SB), RODATA|NOPTR, $32
+
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+DATA c_3f000000<>+4(SB)/4, $0x3f000000
+DATA c_3f000000<>+8(SB)/4, $0x3f000000
+DATA c_3f000000<>+12(SB)/4, $0x3f000000
+DATA c_3f000000<>+16(SB)/4, $0x3f000000
+DATA c_3f000000<>+20(SB)/4, $0x3f000000
+DATA c_3f000000<>+24(SB)/4, $0x3f000000
+DATA c_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA c_00000000<>+0(SB)/4, $0x00000000
+DATA c_00000000<>+4(SB)/4, $0x00000000
+DATA c_00000000<>+8(SB)/4, $0x00000000
+DATA c_00000000<>+12(SB)/4, $0x00000000
+DATA c_00000000<>+16(SB)/4, $0x00000000
+DATA c_00000000<>+20(SB)/4, $0x00000000
+DATA c_00000000<>+24(SB)/4, $0x00000000
+DATA c_00000000<>+28(SB)/4, $0x00000000
+GLOBL c_00000000<>(SB), RODATA|NOPTR, $32
+
+DATA c_3f318000<>+0(SB)/4, $0x3f318000
+DATA c_3f318000<>+4(SB)/4, $0x3f318000
+DATA c_3f318000<>+8(SB)/4, $0x3f318000
+DATA c_3f318000<>+12(SB)/4, $0x3f318000
+DATA c_3f318000<>+16(SB)/4, $0x3f318000
+DATA c_3f318000<>+20(SB)/4, $0x3f318000
+DATA c_3f318000<>+24(SB)/4, $0x3f318000
+DATA c_3f318000<>+28(SB)/4, $0x3f318000
+GLOBL c_3f318000<>(SB), RODATA|NOPTR, $32
+
+// func LogSoftmaxRows(y *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·LogSoftmaxRows(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS scaleLog2e+36(FP), Y1
+	VBROADCASTSS c_c3160000<>+0(SB), Y2
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     numbers<>+0(SB), Y3, Y3
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, SI
+	ANDQ         $-32, SI
+
+rows1:
+	CMPQ         DX, $0x02
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	VBROADCASTSS c_ff800000<>+0(SB), Y5
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors3:
+	CMPQ       R8, $+32
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Y6
+	VMOVUPS    (CX)(BX*1), Y7
+	VMAXPS     Y4, Y6, Y4
+	VMAXPS     Y5, Y7, Y5
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       SI, BX
+	JE         done5
+	VMASKMOVPS (CX), Y3, Y6
+	VMASKMOVPS (CX)(BX*1), Y3, Y7
+	VBLENDVPS  Y3, Y6, Y4, Y6
+	VBLENDVPS  Y3, Y7, Y5, Y7
+	VMAXPS     Y4, Y6, Y4
+	VMAXPS     Y5, Y7, Y5
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(BX*1)
+
+done5:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y4, X6
+	VEXTRACTF128 $0x01, Y5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VPERMILPS    $0x4e, X4, X6
+	VPERMILPS    $0x4e, X5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VPERMILPS    $0xb1, X4, X6
+	VPERMILPS    $0xb1, X5, X7
+	VMAXPS       X6, X4, X4
+	VMAXPS       X7, X5, X5
+	VBROADCASTSS X4, Y4
+	VBROADCASTSS X5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	MOVQ         SI, DI
+
+vectors6:
+	CMPQ         DI, $+32
+	JL           vectorsEnd7
+	VMOVUPS      (CX), Y8
+	VMOVUPS      (CX)(BX*1), Y11
+	VSUBPS       Y4, Y8, Y8
+	VSUBPS       Y5, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y11, Y11
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y11, Y2, Y11
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y11, Y12
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y12, Y11, Y11
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y13
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y11, Y13
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y12, Y12
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y12, Y11
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y11, Y12, Y12
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y13, Y13
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y12, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y12, Y13, Y13
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y13, Y7, Y7
+	ADDQ         $+32, CX
+	SUBQ         $+32, DI
+	JMP          vectors6
+
+vectorsEnd7:
+	CMPQ         SI, BX
+	JE           done8
+	VMASKMOVPS   (CX), Y3, Y8
+	VMASKMOVPS   (CX)(BX*1), Y3, Y11
+	VSUBPS       Y4, Y8, Y8
+	VSUBPS       Y5, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VMULPS       Y1, Y11, Y11
+	VMAXPS       Y8, Y2, Y8
+	VMAXPS       Y11, Y2, Y11
+	VROUNDPS     $0x08, Y8, Y9
+	VROUNDPS     $0x08, Y11, Y12
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y12, Y11, Y11
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y10
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y13
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f317218<>+0(SB), Y11, Y13
+	VFMADD213PS  c_3f800000<>+0(SB), Y8, Y10
+	VFMADD213PS  c_3f800000<>+0(SB), Y11, Y13
+	VCVTPS2DQ    Y9, Y9
+	VCVTPS2DQ    Y12, Y12
+	VPSRAD       $0x01, Y9, Y8
+	VPSRAD       $0x01, Y12, Y11
+	VPSUBD       Y8, Y9, Y9
+	VPSUBD       Y11, Y12, Y12
+	VPADDD       c_0000007f<>+0(SB), Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y11, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y13, Y13
+	VPADDD       c_0000007f<>+0(SB), Y9, Y9
+	VPADDD       c_0000007f<>+0(SB), Y12, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y12, Y13, Y13
+	VANDPS       Y3, Y10, Y10
+	VANDPS       Y3, Y13, Y13
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y13, Y7, Y7
+
+done8:
+	SUBQ         SI, CX
+	VEXTRACTF128 $0x01, Y6, X8
+	VEXTRACTF128 $0x01, Y7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VPERMILPS    $0x4e, X6, X8
+	VPERMILPS    $0x4e, X7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VPERMILPS    $0xb1, X6, X8
+	VPERMILPS    $0xb1, X7, X9
+	VADDPS       X8, X6, X6
+	VADDPS       X9, X7, X7
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y9
+	VPSUBD       Y9, Y6, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y6, Y9
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       c_3f800000<>+0(SB), Y9, Y9
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y10
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y9, Y10
+	VFMADD213PS  c_3def251a<>+0(SB), Y9, Y10
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y9, Y10
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y9, Y10
+	VFMADD213PS  c_be2aae50<>+0(SB), Y9, Y10
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y9, Y10
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y9, Y10
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y9, Y10
+	VMULPS       Y9, Y9, Y11
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  c_b95e8083<>+0(SB), Y8, Y10
+	VFNMADD231PS c_3f000000<>+0(SB), Y11, Y10
+	VFMADD231PS  c_00000000<>+0(SB), Y6, Y10
+	VADDPS       Y9, Y10, Y10
+	VFMADD231PS  c_3f318000<>+0(SB), Y8, Y10
+	VFMADD231SS  X0, X4, X10
+	VBROADCASTSS X10, Y10
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y6
+	VPSUBD       Y6, Y7, Y4
+	VPSRAD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y4, Y6
+	VPSUBD       Y6, Y7, Y6
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       c_3f800000<>+0(SB), Y6, Y6
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y8
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3def251a<>+0(SB), Y6, Y8
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y6, Y8
+	VFMADD213PS  c_be2aae50<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y6, Y8
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y6, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  c_b95e8083<>+0(SB), Y4, Y8
+	VFNMADD231PS c_3f000000<>+0(SB), Y9, Y8
+	VFMADD231PS  c_00000000<>+0(SB), Y7, Y8
+	VADDPS       Y6, Y8, Y8
+	VFMADD231PS  c_3f318000<>+0(SB), Y4, Y8
+	VFMADD231SS  X0, X5, X8
+	VBROADCASTSS X8, Y8
+	LEAQ         (AX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors9:
+	CMPQ        R8, $+32
+	JL          vectorsEnd10
+	VMOVUPS     (CX), Y4
+	VMOVUPS     (CX)(BX*1), Y5
+	VFMSUB213PS Y10, Y0, Y4
+	VFMSUB213PS Y8, Y0, Y5
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y5, (AX)(BX*1)
+	PREFETCHT0  (DI)
+	PREFETCHT0  (DI)(BX*1)
+	ADDQ        $+32, CX
+	ADDQ        $+32, AX
+	ADDQ        $+32, DI
+	SUBQ        $+32, R8
+	JMP         vectors9
+
+vectorsEnd10:
+	CMPQ        SI, BX
+	JE          done11
+	VMASKMOVPS  (CX), Y3, Y4
+	VMASKMOVPS  (CX)(BX*1), Y3, Y5
+	VFMSUB213PS Y10, Y0, Y4
+	VFMSUB213PS Y8, Y0, Y5
+	VMASKMOVPS  Y4, Y3, (AX)
+	VMASKMOVPS  Y5, Y3, (AX)(BX*1)
+	PREFETCHT0  (DI)
+	PREFETCHT0  (DI)(BX*1)
+
+done11:
+	SUBQ SI, CX
+	SUBQ SI, AX
+	SUBQ SI, DI
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(BX*2), CX
+	SUBQ $0x02, DX
+	JMP  rows1
+
+rowsEnd2:
+rows12:
+	CMPQ         DX, $0x01
+	JL           rowsEnd13
+	VBROADCASTSS c_ff800000<>+0(SB), Y4
+	LEAQ         (CX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors14:
+	CMPQ       R8, $+32
+	JL         vectorsEnd15
+	VMOVUPS    (CX), Y5
+	VMAXPS     Y4, Y5, Y4
+	PREFETCHT0 (DI)
+	ADDQ       $+32, CX
+	ADDQ       $+32, DI
+	SUBQ       $+32, R8
+	JMP        vectors14
+
+vectorsEnd15:
+	CMPQ       SI, BX
+	JE         done16
+	VMASKMOVPS (CX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y4, Y5
+	VMAXPS     Y4, Y5, Y4
+	PREFETCHT0 (DI)
+
+done16:
+	SUBQ         SI, CX
+	SUBQ         SI, DI
+	VEXTRACTF128 $0x01, Y4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0x4e, X4, X5
+	VMAXPS       X5, X4, X4
+	VPERMILPS    $0xb1, X4, X5
+	VMAXPS       X5, X4, X4
+	VBROADCASTSS X4, Y4
+	VXORPS       Y5, Y5, Y5
+	MOVQ         SI, DI
+
+vectors17:
+	CMPQ         DI, $+32
+	JL           vectorsEnd18
+	VMOVUPS      (CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y8
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	ADDQ         $+32, CX
+	SUBQ         $+32, DI
+	JMP          vectors17
+
+vectorsEnd18:
+	CMPQ         SI, BX
+	JE           done19
+	VMASKMOVPS   (CX), Y3, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMAXPS       Y6, Y2, Y6
+	VROUNDPS     $0x08, Y6, Y7
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS c_3920a6f8<>+0(SB), Y8
+	VFMADD213PS  c_3aaf824f<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3c1d9708<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3d6357c4<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3e75fdee<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f317218<>+0(SB), Y6, Y8
+	VFMADD213PS  c_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       c_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y8, Y8
+	VPADDD       c_0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VANDPS       Y3, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+
+done19:
+	SUBQ         SI, CX
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X5
+	VPERMILPS    $0x4e, X5, X6
+	VADDPS       X6, X5, X5
+	VPERMILPS    $0xb1, X5, X6
+	VADDPS       X6, X5, X5
+	VPBROADCASTD c_3f3504f3<>+0(SB), Y7
+	VPSUBD       Y7, Y5, Y6
+	VPSRAD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y6, Y7
+	VPSUBD       Y7, Y5, Y7
+	VCVTDQ2PS    Y6, Y6
+	VSUBPS       c_3f800000<>+0(SB), Y7, Y7
+	VBROADCASTSS c_3d9021bb<>+0(SB), Y8
+	VFMADD213PS  c_bdebd1b8<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3def251a<>+0(SB), Y7, Y8
+	VFMADD213PS  c_bdfe5d4f<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3e11e9bf<>+0(SB), Y7, Y8
+	VFMADD213PS  c_be2aae50<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3e4cceac<>+0(SB), Y7, Y8
+	VFMADD213PS  c_be7ffffc<>+0(SB), Y7, Y8
+	VFMADD213PS  c_3eaaaaaa<>+0(SB), Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMULPS       Y7, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  c_b95e8083<>+0(SB), Y6, Y8
+	VFNMADD231PS c_3f000000<>+0(SB), Y9, Y8
+	VFMADD231PS  c_00000000<>+0(SB), Y5, Y8
+	VADDPS       Y7, Y8, Y8
+	VFMADD231PS  c_3f318000<>+0(SB), Y6, Y8
+	VFMADD231SS  X0, X4, X8
+	VBROADCASTSS X8, Y8
+	LEAQ         (AX)(BX*4), DI
+	MOVQ         SI, R8
+
+vectors20:
+	CMPQ        R8, $+32
+	JL          vectorsEnd21
+	VMOVUPS     (CX), Y4
+	VFMSUB213PS Y8, Y0, Y4
+	VMOVUPS     Y4, (AX)
+	PREFETCHT0  (DI)
+	ADDQ        $+32, CX
+	ADDQ        $+32, AX
+	ADDQ        $+32, DI
+	SUBQ        $+32, R8
+	JMP         vectors20
+
+vectorsEnd21:
+	CMPQ        SI, BX
+	JE          done22
+	VMASKMOVPS  (CX), Y3, Y4
+	VFMSUB213PS Y8, Y0, Y4
+	VMASKMOVPS  Y4, Y3, (AX)
+	PREFETCHT0  (DI)
+
+done22:
+	SUBQ SI, CX
+	SUBQ SI, AX
+	SUBQ SI, DI
+	ADDQ BX, AX
+	ADDQ BX, CX
+	SUBQ $0x01, DX
+	JMP  rows12
+
+rowsEnd13:
+	VZEROUPPER
+	RET
+
+// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, m int, keep uint32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-44
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         y+16(FP), DX
+	VBROADCASTSS keep+40(FP), Y0
+	MOVQ         m+32(FP), BX
+	MOVQ         n+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x07, DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     numbers<>+0(SB), Y1, Y1
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, DI
+	ANDQ         $-32, DI
+
+rows1:
+	CMPQ   BX, $0x02
+	JL     rowsEnd2
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	LEAQ   (CX)(SI*4), R8
+	LEAQ   (DX)(SI*4), R9
+	MOVQ   DI, R10
+
+vectors3:
+	CMPQ        R10, $+64
+	JL          vectorsEnd4
+	VMOVUPS     (CX), Y6
+	VMOVUPS     (CX)(SI*1), Y8
+	VMOVUPS     32(CX), Y10
+	VMOVUPS     32(CX)(SI*1), Y12
+	VMOVUPS     (DX), Y7
+	VMOVUPS     (DX)(SI*1), Y9
+	VMOVUPS     32(DX), Y11
+	VMOVUPS     32(DX)(SI*1), Y13
+	VFMADD231PS Y6, Y7, Y2
+	VFMADD231PS Y8, Y9, Y4
+	VFMADD231PS Y10, Y11, Y3
+	VFMADD231PS Y12, Y13, Y5
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+64, R10
+	JMP         vectors3
+
+vectorsEnd4:
+vectors5:
+	CMPQ        R10, $+32
+	JL          vectorsEnd6
+	VMOVUPS     (CX), Y6
+	VMOVUPS     (CX)(SI*1), Y8
+	VMOVUPS     (DX), Y7
+	VMOVUPS     (DX)(SI*1), Y9
+	VFMADD231PS Y6, Y7, Y2
+	VFMADD231PS Y8, Y9, Y4
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, R8
+	ADDQ        $+32, R9
+	SUBQ        $+32, R10
+	JMP         vectors5
+
+vectorsEnd6:
+	CMPQ        DI, SI
+	JE          done7
+	VMASKMOVPS  (CX), Y1, Y6
+	VMASKMOVPS  (CX)(SI*1), Y1, Y8
+	VMASKMOVPS  (DX), Y1, Y7
+	VMASKMOVPS  (DX)(SI*1), Y1, Y9
+	VFMADD231PS Y6, Y7, Y2
+	VFMADD231PS Y8, Y9, Y4
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+
+done7:
+	SUBQ         DI, CX
+	SUBQ         DI, DX
+	SUBQ         DI, R8
+	SUBQ         DI, R9
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y2, X3
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X3, X2, X2
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0x4e, X2, X3
+	VPERMILPS    $0x4e, X4, X5
+	VADDPS       X3, X2, X2
+	VADDPS       X5, X4, X4
+	VPERMILPS    $0xb1, X2, X3
+	VPERMILPS    $0xb1, X4, X5
+	VADDPS       X3, X2, X2
+	VADDPS       X5, X4, X4
+	VBROADCASTSS X2, Y2
+	VBROADCASTSS X4, Y4
+	LEAQ         (AX)(SI*4), R8
+	MOVQ         DI, R9
+
+vectors8:
+	CMPQ        R9, $+64
+	JL          vectorsEnd9
+	VMOVUPS     (CX), Y3
+	VMOVUPS     (CX)(SI*1), Y7
+	VMOVUPS     32(CX), Y10
+	VMOVUPS     32(CX)(SI*1), Y13
+	VANDPS      (AX), Y0, Y5
+	VANDPS      (AX)(SI*1), Y0, Y8
+	VANDPS      32(AX), Y0, Y11
+	VANDPS      32(AX)(SI*1), Y0, Y14
+	VSUBPS      Y2, Y3, Y3
+	VSUBPS      Y4, Y7, Y7
+	VSUBPS      Y2, Y10, Y10
+	VSUBPS      Y4, Y13, Y13
+	VMOVUPS     (DX), Y6
+	VMOVUPS     (DX)(SI*1), Y9
+	VMOVUPS     32(DX), Y12
+	VMOVUPS     32(DX)(SI*1), Y15
+	VFMADD231PS Y6, Y3, Y5
+	VFMADD231PS Y9, Y7, Y8
+	VFMADD231PS Y12, Y10, Y11
+	VFMADD231PS Y15, Y13, Y14
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y8, (AX)(SI*1)
+	VMOVUPS     Y11, 32(AX)
+	VMOVUPS     Y14, 32(AX)(SI*1)
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	SUBQ        $+64, R9
+	JMP         vectors8
+
+vectorsEnd9:
+vectors10:
+	CMPQ        R9, $+32
+	JL          vectorsEnd11
+	VMOVUPS     (CX), Y3
+	VMOVUPS     (CX)(SI*1), Y7
+	VANDPS      (AX), Y0, Y5
+	VANDPS      (AX)(SI*1), Y0, Y8
+	VSUBPS      Y2, Y3, Y3
+	VSUBPS      Y4, Y7, Y7
+	VMOVUPS     (DX), Y6
+	VMOVUPS     (DX)(SI*1), Y9
+	VFMADD231PS Y6, Y3, Y5
+	VFMADD231PS Y9, Y7, Y8
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y8, (AX)(SI*1)
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, R8
+	SUBQ        $+32, R9
+	JMP         vectors10
+
+vectorsEnd11:
+	CMPQ        DI, SI
+	JE          done12
+	VMASKMOVPS  (CX), Y1, Y3
+	VMASKMOVPS  (CX)(SI*1), Y1, Y6
+	VMASKMOVPS  (AX), Y1, Y5
+	VMASKMOVPS  (AX)(SI*1), Y1, Y7
+	VANDPS      Y0, Y5, Y5
+	VANDPS      Y0, Y7, Y7
+	VSUBPS      Y2, Y3, Y3
+	VSUBPS      Y4, Y6, Y6
+	VMASKMOVPS  (DX), Y1, Y2
+	VMASKMOVPS  (DX)(SI*1), Y1, Y4
+	VFMADD231PS Y2, Y3, Y5
+	VFMADD231PS Y4, Y6, Y7
+	VMASKMOVPS  Y5, Y1, (AX)
+	VMASKMOVPS  Y7, Y1, (AX)(SI*1)
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(SI*1)
+
+done12:
+	SUBQ DI, AX
+	SUBQ DI, CX
+	SUBQ DI, DX
+	SUBQ DI, R8
+	LEAQ (AX)(SI*2), AX
+	LEAQ (CX)(SI*2), CX
+	LEAQ (DX)(SI*2), DX
+	SUBQ $0x02, BX
+	JMP  rows1
+
+rowsEnd2:
+rows13:
+	CMPQ   BX, $0x01
+	JL     rowsEnd14
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	LEAQ   (CX)(SI*4), R8
+	LEAQ   (DX)(SI*4), R9
+	MOVQ   DI, R10
+
+vectors15:
+	CMPQ        R10, $+64
+	JL          vectorsEnd16
+	VMOVUPS     (CX), Y4
+	VMOVUPS     32(CX), Y6
+	VMOVUPS     (DX), Y5
+	VMOVUPS     32(DX), Y7
+	VFMADD231PS Y4, Y5, Y2
+	VFMADD231PS Y6, Y7, Y3
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R9)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+64, R10
+	JMP         vectors15
+
+vectorsEnd16:
+vectors17:
+	CMPQ        R10, $+32
+	JL          vectorsEnd18
+	VMOVUPS     (CX), Y4
+	VMOVUPS     (DX), Y5
+	VFMADD231PS Y4, Y5, Y2
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R9)
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, R8
+	ADDQ        $+32, R9
+	SUBQ        $+32, R10
+	JMP         vectors17
+
+vectorsEnd18:
+	CMPQ        DI, SI
+	JE          done19
+	VMASKMOVPS  (CX), Y1, Y4
+	VMASKMOVPS  (DX), Y1, Y5
+	VFMADD231PS Y4, Y5, Y2
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R9)
+
+done19:
+	SUBQ         DI, CX
+	SUBQ         DI, DX
+	SUBQ         DI, R8
+	SUBQ         DI, R9
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPS    $0x4e, X2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPS    $0xb1, X2, X3
+	VADDPS       X3, X2, X2
+	VBROADCASTSS X2, Y2
+	LEAQ         (AX)(SI*4), R8
+	MOVQ         DI, R9
+
+vectors20:
+	CMPQ        R9, $+64
+	JL          vectorsEnd21
+	VMOVUPS     (CX), Y3
+	VMOVUPS     32(CX), Y6
+	VANDPS      (AX), Y0, Y4
+	VANDPS      32(AX), Y0, Y7
+	VSUBPS      Y2, Y3, Y3
+	VSUBPS      Y2, Y6, Y6
+	VMOVUPS     (DX), Y5
+	VMOVUPS     32(DX), Y8
+	VFMADD231PS Y5, Y3, Y4
+	VFMADD231PS Y8, Y6, Y7
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y7, 32(AX)
+	PREFETCHT0  (R8)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	SUBQ        $+64, R9
+	JMP         vectors20
+
+vectorsEnd21:
+vectors22:
+	CMPQ        R9, $+32
+	JL          vectorsEnd23
+	VMOVUPS     (CX), Y3
+	VANDPS      (AX), Y0, Y4
+	VSUBPS      Y2, Y3, Y3
+	VMOVUPS     (DX), Y5
+	VFMADD231PS Y5, Y3, Y4
+	VMOVUPS     Y4, (AX)
+	PREFETCHT0  (R8)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, R8
+	SUBQ        $+32, R9
+	JMP         vectors22
+
+vectorsEnd23:
+	CMPQ        DI, SI
+	JE          done24
+	VMASKMOVPS  (CX), Y1, Y3
+	VMASKMOVPS  (AX), Y1, Y4
+	VANDPS      Y0, Y4, Y4
+	VSUBPS      Y2, Y3, Y3
+	VMASKMOVPS  (DX), Y1, Y2
+	VFMADD231PS Y2, Y3, Y4
+	VMASKMOVPS  Y4, Y1, (AX)
+	PREFETCHT0  (R8)
+
+done24:
+	SUBQ DI, AX
+	SUBQ DI, CX
+	SUBQ DI, DX
+	SUBQ DI, R8
+	ADDQ SI, AX
+	ADDQ SI, CX
+	ADDQ SI, DX
+	SUBQ $0x01, BX
+	JMP  rows13
+
+rowsEnd14:
 	VZEROUPPER
 	RET
 
@@ -326,16 +2429,6 @@ DATA c_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
 DATA c_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
 GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA c_3f317218<>+0(SB)/4, $0x3f317218
-DATA c_3f317218<>+4(SB)/4, $0x3f317218
-DATA c_3f317218<>+8(SB)/4, $0x3f317218
-DATA c_3f317218<>+12(SB)/4, $0x3f317218
-DATA c_3f317218<>+16(SB)/4, $0x3f317218
-DATA c_3f317218<>+20(SB)/4, $0x3f317218
-DATA c_3f317218<>+24(SB)/4, $0x3f317218
-DATA c_3f317218<>+28(SB)/4, $0x3f317218
-GLOBL c_3f317218<>(SB), RODATA|NOPTR, $32
-
 DATA c_b102e308<>+0(SB)/4, $0xb102e308
 DATA c_b102e308<>+4(SB)/4, $0xb102e308
 DATA c_b102e308<>+8(SB)/4, $0xb102e308
@@ -395,23 +2488,3 @@ DATA c_3efffffe<>+20(SB)/4, $0x3efffffe
 DATA c_3efffffe<>+24(SB)/4, $0x3efffffe
 DATA c_3efffffe<>+28(SB)/4, $0x3efffffe
 GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $32
-
-DATA c_3f800000<>+0(SB)/4, $0x3f800000
-DATA c_3f800000<>+4(SB)/4, $0x3f800000
-DATA c_3f800000<>+8(SB)/4, $0x3f800000
-DATA c_3f800000<>+12(SB)/4, $0x3f800000
-DATA c_3f800000<>+16(SB)/4, $0x3f800000
-DATA c_3f800000<>+20(SB)/4, $0x3f800000
-DATA c_3f800000<>+24(SB)/4, $0x3f800000
-DATA c_3f800000<>+28(SB)/4, $0x3f800000
-GLOBL c_3f800000<>(SB), RODATA|NOPTR, $32
-
-DATA c_0000007f<>+0(SB)/4, $0x0000007f
-DATA c_0000007f<>+4(SB)/4, $0x0000007f
-DATA c_0000007f<>+8(SB)/4, $0x0000007f
-DATA c_0000007f<>+12(SB)/4, $0x0000007f
-DATA c_0000007f<>+16(SB)/4, $0x0000007f
-DATA c_0000007f<>+20(SB)/4, $0x0000007f
-DATA c_0000007f<>+24(SB)/4, $0x0000007f
-DATA c_0000007f<>+28(SB)/4, $0x0000007f
-GLOBL c_0000007f<>(SB), RODATA|NOPTR, $32

@@ -2,12 +2,7 @@
 
 package avx512
 
-// ExpShift computes y[i] = exp(scale·x[i] − shift) and Σ y[i], i < n.
+// ExpShift computes y[i] = exp(scale·x[i] − shift), i < n.
 //
 //go:noescape
-func ExpShift(y *float32, x *float32, n int, scale float32, shift float32) float32
-
-// SumExp computes Σ exp(scale·x[i] − shift), i < n.
-//
-//go:noescape
-func SumExp(x *float32, n int, scale float32, shift float32) float32
+func ExpShift(y *float32, x *float32, n int, scale float32, shift float32)

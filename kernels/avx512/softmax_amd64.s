@@ -66,65 +66,2483 @@ done1:
 DATA c_ff800000<>+0(SB)/4, $0xff800000
 GLOBL c_ff800000<>(SB), RODATA|NOPTR, $4
 
-// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, d float32, keep uint32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
-	MOVQ         y+16(FP), DX
+// func ExpBelow(y *float32, x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·ExpBelow(SB), NOSPLIT, $0-44
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ahead+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS d+32(FP), Z0
-	VBROADCASTSS keep+36(FP), Z1
+	VBROADCASTSS max+32(FP), Z0
+	VBROADCASTSS scaleLog2e+36(FP), Z1
+	VBROADCASTSS c_c3160000<>+0(SB), Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
 	XORQ         SI, SI
 
 unrolled1:
-	LEAQ        32(SI), DI
-	CMPQ        DI, BX
-	JG          single1
-	VMOVUPS     (CX)(SI*4), Z2
-	VMOVUPS     64(CX)(SI*4), Z5
-	VANDPS      (AX)(SI*4), Z1, Z3
-	VANDPS      64(AX)(SI*4), Z1, Z6
-	VSUBPS      Z0, Z2, Z2
-	VSUBPS      Z0, Z5, Z5
-	VMOVUPS     (DX)(SI*4), Z4
-	VMOVUPS     64(DX)(SI*4), Z7
-	VFMADD231PS Z4, Z2, Z3
-	VFMADD231PS Z7, Z5, Z6
-	VMOVUPS     Z3, (AX)(SI*4)
-	VMOVUPS     Z6, 64(AX)(SI*4)
-	MOVQ        DI, SI
-	JMP         unrolled1
+	LEAQ             64(SI), DI
+	CMPQ             DI, BX
+	JG               single1
+	VMOVUPS          (CX)(SI*4), Z7
+	VMOVUPS          64(CX)(SI*4), Z10
+	VMOVUPS          128(CX)(SI*4), Z13
+	VMOVUPS          192(CX)(SI*4), Z16
+	PREFETCHT0       (DX)(SI*4)
+	PREFETCHT0       64(DX)(SI*4)
+	PREFETCHT0       128(DX)(SI*4)
+	PREFETCHT0       192(DX)(SI*4)
+	VSUBPS           Z0, Z7, Z7
+	VSUBPS           Z0, Z10, Z10
+	VSUBPS           Z0, Z13, Z13
+	VSUBPS           Z0, Z16, Z16
+	VMULPS           Z1, Z7, Z7
+	VMULPS           Z1, Z10, Z10
+	VMULPS           Z1, Z13, Z13
+	VMULPS           Z1, Z16, Z16
+	VMAXPS           Z7, Z2, Z7
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z13, Z2, Z13
+	VMAXPS           Z16, Z2, Z16
+	VRNDSCALEPS      $0x08, Z7, Z8
+	VRNDSCALEPS      $0x08, Z10, Z11
+	VRNDSCALEPS      $0x08, Z13, Z14
+	VRNDSCALEPS      $0x08, Z16, Z17
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z11, Z10, Z10
+	VSUBPS           Z14, Z13, Z13
+	VSUBPS           Z17, Z16, Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z9
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z12
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z15
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z18
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z16, Z18
+	VSCALEFPS        Z8, Z9, Z9
+	VSCALEFPS        Z11, Z12, Z12
+	VSCALEFPS        Z14, Z15, Z15
+	VSCALEFPS        Z17, Z18, Z18
+	VMOVUPS          Z9, (AX)(SI*4)
+	VMOVUPS          Z12, 64(AX)(SI*4)
+	VMOVUPS          Z15, 128(AX)(SI*4)
+	VMOVUPS          Z18, 192(AX)(SI*4)
+	VADDPS           Z9, Z3, Z3
+	VADDPS           Z12, Z4, Z4
+	VADDPS           Z15, Z5, Z5
+	VADDPS           Z18, Z6, Z6
+	MOVQ             DI, SI
+	JMP              unrolled1
 
 single1:
-	LEAQ        16(SI), DI
-	CMPQ        DI, BX
-	JG          tail1
-	VMOVUPS     (CX)(SI*4), Z2
-	VANDPS      (AX)(SI*4), Z1, Z3
-	VSUBPS      Z0, Z2, Z2
-	VMOVUPS     (DX)(SI*4), Z4
-	VFMADD231PS Z4, Z2, Z3
-	VMOVUPS     Z3, (AX)(SI*4)
-	MOVQ        DI, SI
-	JMP         single1
+	LEAQ             16(SI), DI
+	CMPQ             DI, BX
+	JG               tail1
+	VMOVUPS          (CX)(SI*4), Z7
+	PREFETCHT0       (DX)(SI*4)
+	VSUBPS           Z0, Z7, Z7
+	VMULPS           Z1, Z7, Z7
+	VMAXPS           Z7, Z2, Z7
+	VRNDSCALEPS      $0x08, Z7, Z8
+	VSUBPS           Z8, Z7, Z7
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z9
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS        Z8, Z9, Z9
+	VMOVUPS          Z9, (AX)(SI*4)
+	VADDPS           Z9, Z3, Z3
+	MOVQ             DI, SI
+	JMP              single1
 
 tail1:
-	MOVQ        BX, DI
-	SUBQ        SI, DI
-	JE          done1
-	MOVQ        $-1, BX
-	BZHIQ       DI, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   (CX)(SI*4), K1, Z2
-	VMOVUPS.Z   (AX)(SI*4), K1, Z3
-	VANDPS      Z1, Z3, Z3
-	VSUBPS      Z0, Z2, Z2
-	VMOVUPS.Z   (DX)(SI*4), K1, Z0
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, K1, (AX)(SI*4)
+	MOVQ             BX, DI
+	SUBQ             SI, DI
+	JE               done1
+	MOVQ             $-1, BX
+	BZHIQ            DI, BX, BX
+	KMOVW            BX, K1
+	VMOVUPS.Z        (CX)(SI*4), K1, Z7
+	PREFETCHT0       (DX)(SI*4)
+	VSUBPS           Z0, Z7, Z7
+	VMULPS           Z1, Z7, Z7
+	VMAXPS           Z7, Z2, Z7
+	VRNDSCALEPS      $0x08, Z7, Z0
+	VSUBPS           Z0, Z7, Z7
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z1
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z1
+	VSCALEFPS        Z0, Z1, Z1
+	VMOVUPS          Z1, K1, (AX)(SI*4)
+	VMOVAPS.Z        Z1, K1, Z1
+	VADDPS           Z1, Z3, Z3
 
 done1:
+	VADDPS        Z6, Z3, Z3
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0x4e, X3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0xb1, X3, X0
+	VADDPS        X0, X3, X3
+	VMOVSS        X3, ret+40(FP)
+	VZEROUPPER
+	RET
+
+DATA c_c3160000<>+0(SB)/4, $0xc3160000
+GLOBL c_c3160000<>(SB), RODATA|NOPTR, $4
+
+DATA c_3920a6f8<>+0(SB)/4, $0x3920a6f8
+GLOBL c_3920a6f8<>(SB), RODATA|NOPTR, $4
+
+DATA c_3aaf824f<>+0(SB)/4, $0x3aaf824f
+GLOBL c_3aaf824f<>(SB), RODATA|NOPTR, $4
+
+DATA c_3c1d9708<>+0(SB)/4, $0x3c1d9708
+GLOBL c_3c1d9708<>(SB), RODATA|NOPTR, $4
+
+DATA c_3d6357c4<>+0(SB)/4, $0x3d6357c4
+GLOBL c_3d6357c4<>(SB), RODATA|NOPTR, $4
+
+DATA c_3e75fdee<>+0(SB)/4, $0x3e75fdee
+GLOBL c_3e75fdee<>(SB), RODATA|NOPTR, $4
+
+DATA c_3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c_3f317218<>(SB), RODATA|NOPTR, $4
+
+DATA c_3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
+
+// func SumExpBelow(x *float32, ahead *float32, n int, max float32, scaleLog2e float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·SumExpBelow(SB), NOSPLIT, $0-36
+	MOVQ         x+0(FP), AX
+	MOVQ         ahead+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS max+24(FP), Z0
+	VBROADCASTSS scaleLog2e+28(FP), Z1
+	VBROADCASTSS c_c3160000<>+0(SB), Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	XORQ         BX, BX
+
+unrolled1:
+	LEAQ             64(BX), SI
+	CMPQ             SI, DX
+	JG               single1
+	VMOVUPS          (AX)(BX*4), Z7
+	VMOVUPS          64(AX)(BX*4), Z10
+	VMOVUPS          128(AX)(BX*4), Z13
+	VMOVUPS          192(AX)(BX*4), Z16
+	PREFETCHT0       (CX)(BX*4)
+	PREFETCHT0       64(CX)(BX*4)
+	PREFETCHT0       128(CX)(BX*4)
+	PREFETCHT0       192(CX)(BX*4)
+	VSUBPS           Z0, Z7, Z7
+	VSUBPS           Z0, Z10, Z10
+	VSUBPS           Z0, Z13, Z13
+	VSUBPS           Z0, Z16, Z16
+	VMULPS           Z1, Z7, Z7
+	VMULPS           Z1, Z10, Z10
+	VMULPS           Z1, Z13, Z13
+	VMULPS           Z1, Z16, Z16
+	VMAXPS           Z7, Z2, Z7
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z13, Z2, Z13
+	VMAXPS           Z16, Z2, Z16
+	VRNDSCALEPS      $0x08, Z7, Z8
+	VRNDSCALEPS      $0x08, Z10, Z11
+	VRNDSCALEPS      $0x08, Z13, Z14
+	VRNDSCALEPS      $0x08, Z16, Z17
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z11, Z10, Z10
+	VSUBPS           Z14, Z13, Z13
+	VSUBPS           Z17, Z16, Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z9
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z12
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z15
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z18
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z16, Z18
+	VSCALEFPS        Z8, Z9, Z9
+	VSCALEFPS        Z11, Z12, Z12
+	VSCALEFPS        Z14, Z15, Z15
+	VSCALEFPS        Z17, Z18, Z18
+	VADDPS           Z9, Z3, Z3
+	VADDPS           Z12, Z4, Z4
+	VADDPS           Z15, Z5, Z5
+	VADDPS           Z18, Z6, Z6
+	MOVQ             SI, BX
+	JMP              unrolled1
+
+single1:
+	LEAQ             16(BX), SI
+	CMPQ             SI, DX
+	JG               tail1
+	VMOVUPS          (AX)(BX*4), Z7
+	PREFETCHT0       (CX)(BX*4)
+	VSUBPS           Z0, Z7, Z7
+	VMULPS           Z1, Z7, Z7
+	VMAXPS           Z7, Z2, Z7
+	VRNDSCALEPS      $0x08, Z7, Z8
+	VSUBPS           Z8, Z7, Z7
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z9
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS        Z8, Z9, Z9
+	VADDPS           Z9, Z3, Z3
+	MOVQ             SI, BX
+	JMP              single1
+
+tail1:
+	MOVQ             DX, SI
+	SUBQ             BX, SI
+	JE               done1
+	MOVQ             $-1, DX
+	BZHIQ            SI, DX, DX
+	KMOVW            DX, K1
+	VMOVUPS.Z        (AX)(BX*4), K1, Z7
+	PREFETCHT0       (CX)(BX*4)
+	VSUBPS           Z0, Z7, Z7
+	VMULPS           Z1, Z7, Z7
+	VMAXPS           Z7, Z2, Z7
+	VRNDSCALEPS      $0x08, Z7, Z0
+	VSUBPS           Z0, Z7, Z7
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z1
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z7, Z1
+	VSCALEFPS        Z0, Z1, Z1
+	VMOVAPS.Z        Z1, K1, Z1
+	VADDPS           Z1, Z3, Z3
+
+done1:
+	VADDPS        Z6, Z3, Z3
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0x4e, X3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0xb1, X3, X0
+	VADDPS        X0, X3, X3
+	VMOVSS        X3, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func MaxDifference(y *float32, x *float32, center *float32, n int) float32
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·MaxDifference(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         center+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS c_ff800000<>+0(SB), Z0
+	VBROADCASTSS c_ff800000<>+0(SB), Z1
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	XORQ         SI, SI
+
+unrolled1:
+	LEAQ    64(SI), DI
+	CMPQ    DI, BX
+	JG      single1
+	VMOVUPS (CX)(SI*4), Z4
+	VMOVUPS 64(CX)(SI*4), Z6
+	VMOVUPS 128(CX)(SI*4), Z8
+	VMOVUPS 192(CX)(SI*4), Z10
+	VMOVUPS (DX)(SI*4), Z5
+	VMOVUPS 64(DX)(SI*4), Z7
+	VMOVUPS 128(DX)(SI*4), Z9
+	VMOVUPS 192(DX)(SI*4), Z11
+	VSUBPS  Z5, Z4, Z4
+	VSUBPS  Z7, Z6, Z6
+	VSUBPS  Z9, Z8, Z8
+	VSUBPS  Z11, Z10, Z10
+	VMOVUPS Z4, (AX)(SI*4)
+	VMOVUPS Z6, 64(AX)(SI*4)
+	VMOVUPS Z8, 128(AX)(SI*4)
+	VMOVUPS Z10, 192(AX)(SI*4)
+	VMAXPS  Z0, Z4, Z0
+	VMAXPS  Z1, Z6, Z1
+	VMAXPS  Z2, Z8, Z2
+	VMAXPS  Z3, Z10, Z3
+	MOVQ    DI, SI
+	JMP     unrolled1
+
+single1:
+	LEAQ    16(SI), DI
+	CMPQ    DI, BX
+	JG      tail1
+	VMOVUPS (CX)(SI*4), Z4
+	VMOVUPS (DX)(SI*4), Z5
+	VSUBPS  Z5, Z4, Z4
+	VMOVUPS Z4, (AX)(SI*4)
+	VMAXPS  Z0, Z4, Z0
+	MOVQ    DI, SI
+	JMP     single1
+
+tail1:
+	MOVQ      BX, DI
+	SUBQ      SI, DI
+	JE        done1
+	MOVQ      $-1, BX
+	BZHIQ     DI, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (CX)(SI*4), K1, Z4
+	VMOVUPS.Z (DX)(SI*4), K1, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMOVUPS   Z4, K1, (AX)(SI*4)
+	VMAXPS    Z0, Z4, K1, Z0
+
+done1:
+	VMAXPS        Z3, Z0, Z0
+	VMAXPS        Z2, Z1, Z1
+	VMAXPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func SoftmaxRows(y *float32, x *float32, n int, m int, scaleLog2e float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·SoftmaxRows(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scaleLog2e+32(FP), Z0
+	VBROADCASTSS c_c3160000<>+0(SB), Z1
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, DI
+	ANDQ         $-64, DI
+
+rows1:
+	CMPQ         DX, $0x04
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	VBROADCASTSS c_ff800000<>+0(SB), Z4
+	VBROADCASTSS c_ff800000<>+0(SB), Z5
+	LEAQ         (CX)(BX*4), R8
+	MOVQ         DI, R9
+
+vectors3:
+	CMPQ       R9, $+64
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Z6
+	VMOVUPS    (CX)(BX*1), Z7
+	VMOVUPS    (CX)(BX*2), Z8
+	VMOVUPS    (CX)(SI*1), Z9
+	VMAXPS     Z2, Z6, Z2
+	VMAXPS     Z3, Z7, Z3
+	VMAXPS     Z4, Z8, Z4
+	VMAXPS     Z5, Z9, Z5
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+	ADDQ       $+64, CX
+	ADDQ       $+64, R8
+	SUBQ       $+64, R9
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       DI, BX
+	JE         done5
+	VMOVUPS.Z  (CX), K1, Z6
+	VMOVUPS.Z  (CX)(BX*1), K1, Z7
+	VMOVUPS.Z  (CX)(BX*2), K1, Z8
+	VMOVUPS.Z  (CX)(SI*1), K1, Z9
+	VMAXPS     Z2, Z6, K1, Z2
+	VMAXPS     Z3, Z7, K1, Z3
+	VMAXPS     Z4, Z8, K1, Z4
+	VMAXPS     Z5, Z9, K1, Z5
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+
+done5:
+	SUBQ          DI, CX
+	SUBQ          DI, R8
+	VEXTRACTF64X4 $0x01, Z2, Y6
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VMAXPS        Y6, Y2, Y2
+	VMAXPS        Y7, Y3, Y3
+	VMAXPS        Y8, Y4, Y4
+	VMAXPS        Y9, Y5, Y5
+	VEXTRACTF32X4 $0x01, Y2, X6
+	VEXTRACTF32X4 $0x01, Y3, X7
+	VEXTRACTF32X4 $0x01, Y4, X8
+	VEXTRACTF32X4 $0x01, Y5, X9
+	VMAXPS        X6, X2, X2
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VPERMILPS     $0x4e, X2, X6
+	VPERMILPS     $0x4e, X3, X7
+	VPERMILPS     $0x4e, X4, X8
+	VPERMILPS     $0x4e, X5, X9
+	VMAXPS        X6, X2, X2
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VPERMILPS     $0xb1, X2, X6
+	VPERMILPS     $0xb1, X3, X7
+	VPERMILPS     $0xb1, X4, X8
+	VPERMILPS     $0xb1, X5, X9
+	VMAXPS        X6, X2, X2
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VBROADCASTSS  X2, Z2
+	VBROADCASTSS  X3, Z3
+	VBROADCASTSS  X4, Z4
+	VBROADCASTSS  X5, Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	LEAQ          (AX)(BX*4), R8
+	MOVQ          DI, R9
+
+vectors6:
+	CMPQ             R9, $+64
+	JL               vectorsEnd7
+	VMOVUPS          (CX), Z10
+	VMOVUPS          (CX)(BX*1), Z13
+	VMOVUPS          (CX)(BX*2), Z16
+	VMOVUPS          (CX)(SI*1), Z19
+	VSUBPS           Z2, Z10, Z10
+	VSUBPS           Z3, Z13, Z13
+	VSUBPS           Z4, Z16, Z16
+	VSUBPS           Z5, Z19, Z19
+	VMULPS           Z0, Z10, Z10
+	VMULPS           Z0, Z13, Z13
+	VMULPS           Z0, Z16, Z16
+	VMULPS           Z0, Z19, Z19
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z13, Z1, Z13
+	VMAXPS           Z16, Z1, Z16
+	VMAXPS           Z19, Z1, Z19
+	VRNDSCALEPS      $0x08, Z10, Z11
+	VRNDSCALEPS      $0x08, Z13, Z14
+	VRNDSCALEPS      $0x08, Z16, Z17
+	VRNDSCALEPS      $0x08, Z19, Z20
+	VSUBPS           Z11, Z10, Z10
+	VSUBPS           Z14, Z13, Z13
+	VSUBPS           Z17, Z16, Z16
+	VSUBPS           Z20, Z19, Z19
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z12
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z15
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z18
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z21
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z19, Z21
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z10, Z12
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z16, Z18
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z19, Z21
+	VSCALEFPS        Z11, Z12, Z12
+	VSCALEFPS        Z14, Z15, Z15
+	VSCALEFPS        Z17, Z18, Z18
+	VSCALEFPS        Z20, Z21, Z21
+	VMOVUPS          Z12, (AX)
+	VMOVUPS          Z15, (AX)(BX*1)
+	VMOVUPS          Z18, (AX)(BX*2)
+	VMOVUPS          Z21, (AX)(SI*1)
+	VADDPS           Z12, Z6, Z6
+	VADDPS           Z15, Z7, Z7
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z21, Z9, Z9
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
+	PREFETCHT0       (R8)(BX*2)
+	PREFETCHT0       (R8)(SI*1)
+	ADDQ             $+64, CX
+	ADDQ             $+64, AX
+	ADDQ             $+64, R8
+	SUBQ             $+64, R9
+	JMP              vectors6
+
+vectorsEnd7:
+	CMPQ             DI, BX
+	JE               done8
+	VMOVUPS.Z        (CX), K1, Z10
+	VMOVUPS.Z        (CX)(BX*1), K1, Z11
+	VMOVUPS.Z        (CX)(BX*2), K1, Z12
+	VMOVUPS.Z        (CX)(SI*1), K1, Z13
+	VSUBPS           Z2, Z10, Z10
+	VSUBPS           Z3, Z11, Z11
+	VSUBPS           Z4, Z12, Z12
+	VSUBPS           Z5, Z13, Z13
+	VMULPS           Z0, Z10, Z10
+	VMULPS           Z0, Z11, Z11
+	VMULPS           Z0, Z12, Z12
+	VMULPS           Z0, Z13, Z13
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMAXPS           Z13, Z1, Z13
+	VRNDSCALEPS      $0x08, Z10, Z2
+	VRNDSCALEPS      $0x08, Z11, Z4
+	VRNDSCALEPS      $0x08, Z12, Z14
+	VRNDSCALEPS      $0x08, Z13, Z16
+	VSUBPS           Z2, Z10, Z10
+	VSUBPS           Z4, Z11, Z11
+	VSUBPS           Z14, Z12, Z12
+	VSUBPS           Z16, Z13, Z13
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z3
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z5
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z15
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z17
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z10, Z3
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z11, Z5
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z12, Z15
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z13, Z17
+	VSCALEFPS        Z2, Z3, Z3
+	VSCALEFPS        Z4, Z5, Z5
+	VSCALEFPS        Z14, Z15, Z15
+	VSCALEFPS        Z16, Z17, Z17
+	VMOVUPS          Z3, K1, (AX)
+	VMOVUPS          Z5, K1, (AX)(BX*1)
+	VMOVUPS          Z15, K1, (AX)(BX*2)
+	VMOVUPS          Z17, K1, (AX)(SI*1)
+	VMOVAPS.Z        Z3, K1, Z3
+	VMOVAPS.Z        Z5, K1, Z5
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z17, K1, Z17
+	VADDPS           Z3, Z6, Z6
+	VADDPS           Z5, Z7, Z7
+	VADDPS           Z15, Z8, Z8
+	VADDPS           Z17, Z9, Z9
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
+	PREFETCHT0       (R8)(BX*2)
+	PREFETCHT0       (R8)(SI*1)
+
+done8:
+	SUBQ          DI, CX
+	SUBQ          DI, AX
+	SUBQ          DI, R8
+	VEXTRACTF64X4 $0x01, Z6, Y2
+	VEXTRACTF64X4 $0x01, Z7, Y3
+	VEXTRACTF64X4 $0x01, Z8, Y4
+	VEXTRACTF64X4 $0x01, Z9, Y5
+	VADDPS        Y2, Y6, Y6
+	VADDPS        Y3, Y7, Y7
+	VADDPS        Y4, Y8, Y8
+	VADDPS        Y5, Y9, Y9
+	VEXTRACTF32X4 $0x01, Y6, X2
+	VEXTRACTF32X4 $0x01, Y7, X3
+	VEXTRACTF32X4 $0x01, Y8, X4
+	VEXTRACTF32X4 $0x01, Y9, X5
+	VADDPS        X2, X6, X6
+	VADDPS        X3, X7, X7
+	VADDPS        X4, X8, X8
+	VADDPS        X5, X9, X9
+	VPERMILPS     $0x4e, X6, X2
+	VPERMILPS     $0x4e, X7, X3
+	VPERMILPS     $0x4e, X8, X4
+	VPERMILPS     $0x4e, X9, X5
+	VADDPS        X2, X6, X6
+	VADDPS        X3, X7, X7
+	VADDPS        X4, X8, X8
+	VADDPS        X5, X9, X9
+	VPERMILPS     $0xb1, X6, X2
+	VPERMILPS     $0xb1, X7, X3
+	VPERMILPS     $0xb1, X8, X4
+	VPERMILPS     $0xb1, X9, X5
+	VADDPS        X2, X6, X6
+	VADDPS        X3, X7, X7
+	VADDPS        X4, X8, X8
+	VADDPS        X5, X9, X9
+	VMOVSS        c_3f800000<>+0(SB), X2
+	VMOVSS        c_3f800000<>+0(SB), X3
+	VMOVSS        c_3f800000<>+0(SB), X4
+	VMOVSS        c_3f800000<>+0(SB), X5
+	VDIVSS        X6, X2, X6
+	VDIVSS        X7, X3, X7
+	VDIVSS        X8, X4, X8
+	VDIVSS        X9, X5, X9
+	VBROADCASTSS  X6, Z6
+	VBROADCASTSS  X7, Z7
+	VBROADCASTSS  X8, Z8
+	VBROADCASTSS  X9, Z9
+	MOVQ          DI, R8
+
+vectors9:
+	CMPQ    R8, $+64
+	JL      vectorsEnd10
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(BX*1), Z3
+	VMOVUPS (AX)(BX*2), Z4
+	VMOVUPS (AX)(SI*1), Z5
+	VMULPS  Z6, Z2, Z2
+	VMULPS  Z7, Z3, Z3
+	VMULPS  Z8, Z4, Z4
+	VMULPS  Z9, Z5, Z5
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (AX)(BX*1)
+	VMOVUPS Z4, (AX)(BX*2)
+	VMOVUPS Z5, (AX)(SI*1)
+	ADDQ    $+64, AX
+	SUBQ    $+64, R8
+	JMP     vectors9
+
+vectorsEnd10:
+	CMPQ      DI, BX
+	JE        done11
+	VMOVUPS.Z (AX), K1, Z2
+	VMOVUPS.Z (AX)(BX*1), K1, Z3
+	VMOVUPS.Z (AX)(BX*2), K1, Z4
+	VMOVUPS.Z (AX)(SI*1), K1, Z5
+	VMULPS    Z6, Z2, Z2
+	VMULPS    Z7, Z3, Z3
+	VMULPS    Z8, Z4, Z4
+	VMULPS    Z9, Z5, Z5
+	VMOVUPS   Z2, K1, (AX)
+	VMOVUPS   Z3, K1, (AX)(BX*1)
+	VMOVUPS   Z4, K1, (AX)(BX*2)
+	VMOVUPS   Z5, K1, (AX)(SI*1)
+
+done11:
+	SUBQ DI, AX
+	ADDQ BX, AX
+	ADDQ SI, AX
+	ADDQ BX, CX
+	ADDQ SI, CX
+	SUBQ $0x04, DX
+	JMP  rows1
+
+rowsEnd2:
+rows12:
+	CMPQ         DX, $0x01
+	JL           rowsEnd13
+	VBROADCASTSS c_ff800000<>+0(SB), Z2
+	LEAQ         (CX)(BX*4), SI
+	MOVQ         DI, R8
+
+vectors14:
+	CMPQ       R8, $+64
+	JL         vectorsEnd15
+	VMOVUPS    (CX), Z3
+	VMAXPS     Z2, Z3, Z2
+	PREFETCHT0 (SI)
+	ADDQ       $+64, CX
+	ADDQ       $+64, SI
+	SUBQ       $+64, R8
+	JMP        vectors14
+
+vectorsEnd15:
+	CMPQ       DI, BX
+	JE         done16
+	VMOVUPS.Z  (CX), K1, Z3
+	VMAXPS     Z2, Z3, K1, Z2
+	PREFETCHT0 (SI)
+
+done16:
+	SUBQ          DI, CX
+	SUBQ          DI, SI
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VMAXPS        Y3, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X3
+	VMAXPS        X3, X2, X2
+	VPERMILPS     $0x4e, X2, X3
+	VMAXPS        X3, X2, X2
+	VPERMILPS     $0xb1, X2, X3
+	VMAXPS        X3, X2, X2
+	VBROADCASTSS  X2, Z2
+	VXORPS        Z3, Z3, Z3
+	LEAQ          (AX)(BX*4), SI
+	MOVQ          DI, R8
+
+vectors17:
+	CMPQ             R8, $+64
+	JL               vectorsEnd18
+	VMOVUPS          (CX), Z4
+	VSUBPS           Z2, Z4, Z4
+	VMULPS           Z0, Z4, Z4
+	VMAXPS           Z4, Z1, Z4
+	VRNDSCALEPS      $0x08, Z4, Z5
+	VSUBPS           Z5, Z4, Z4
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z6
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z4, Z6
+	VSCALEFPS        Z5, Z6, Z6
+	VMOVUPS          Z6, (AX)
+	VADDPS           Z6, Z3, Z3
+	PREFETCHT0       (SI)
+	ADDQ             $+64, CX
+	ADDQ             $+64, AX
+	ADDQ             $+64, SI
+	SUBQ             $+64, R8
+	JMP              vectors17
+
+vectorsEnd18:
+	CMPQ             DI, BX
+	JE               done19
+	VMOVUPS.Z        (CX), K1, Z4
+	VSUBPS           Z2, Z4, Z4
+	VMULPS           Z0, Z4, Z4
+	VMAXPS           Z4, Z1, Z4
+	VRNDSCALEPS      $0x08, Z4, Z2
+	VSUBPS           Z2, Z4, Z4
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z5
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z4, Z5
+	VSCALEFPS        Z2, Z5, Z5
+	VMOVUPS          Z5, K1, (AX)
+	VMOVAPS.Z        Z5, K1, Z5
+	VADDPS           Z5, Z3, Z3
+	PREFETCHT0       (SI)
+
+done19:
+	SUBQ          DI, CX
+	SUBQ          DI, AX
+	SUBQ          DI, SI
+	VEXTRACTF64X4 $0x01, Z3, Y2
+	VADDPS        Y2, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X2
+	VADDPS        X2, X3, X3
+	VPERMILPS     $0x4e, X3, X2
+	VADDPS        X2, X3, X3
+	VPERMILPS     $0xb1, X3, X2
+	VADDPS        X2, X3, X3
+	VMOVSS        c_3f800000<>+0(SB), X2
+	VDIVSS        X3, X2, X3
+	VBROADCASTSS  X3, Z3
+	MOVQ          DI, SI
+
+vectors20:
+	CMPQ    SI, $+64
+	JL      vectorsEnd21
+	VMOVUPS (AX), Z2
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	SUBQ    $+64, SI
+	JMP     vectors20
+
+vectorsEnd21:
+	CMPQ      DI, BX
+	JE        done22
+	VMOVUPS.Z (AX), K1, Z2
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   Z2, K1, (AX)
+
+done22:
+	SUBQ DI, AX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	SUBQ $0x01, DX
+	JMP  rows12
+
+rowsEnd13:
+	VZEROUPPER
+	RET
+
+// func LogSumExpRows(lse *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·LogSumExpRows(SB), NOSPLIT, $0-40
+	MOVQ         lse+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scale+32(FP), Z0
+	VBROADCASTSS scaleLog2e+36(FP), Z1
+	VBROADCASTSS c_c3160000<>+0(SB), Z2
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, DI
+	ANDQ         $-64, DI
+
+rows1:
+	CMPQ         DX, $0x04
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	VBROADCASTSS c_ff800000<>+0(SB), Z4
+	VBROADCASTSS c_ff800000<>+0(SB), Z5
+	VBROADCASTSS c_ff800000<>+0(SB), Z6
+	LEAQ         (CX)(BX*4), R8
+	MOVQ         DI, R9
+
+vectors3:
+	CMPQ       R9, $+64
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Z7
+	VMOVUPS    (CX)(BX*1), Z8
+	VMOVUPS    (CX)(BX*2), Z9
+	VMOVUPS    (CX)(SI*1), Z10
+	VMAXPS     Z3, Z7, Z3
+	VMAXPS     Z4, Z8, Z4
+	VMAXPS     Z5, Z9, Z5
+	VMAXPS     Z6, Z10, Z6
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+	ADDQ       $+64, CX
+	ADDQ       $+64, R8
+	SUBQ       $+64, R9
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       DI, BX
+	JE         done5
+	VMOVUPS.Z  (CX), K1, Z7
+	VMOVUPS.Z  (CX)(BX*1), K1, Z8
+	VMOVUPS.Z  (CX)(BX*2), K1, Z9
+	VMOVUPS.Z  (CX)(SI*1), K1, Z10
+	VMAXPS     Z3, Z7, K1, Z3
+	VMAXPS     Z4, Z8, K1, Z4
+	VMAXPS     Z5, Z9, K1, Z5
+	VMAXPS     Z6, Z10, K1, Z6
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+
+done5:
+	SUBQ          DI, CX
+	SUBQ          DI, R8
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VEXTRACTF64X4 $0x01, Z6, Y10
+	VMAXPS        Y7, Y3, Y3
+	VMAXPS        Y8, Y4, Y4
+	VMAXPS        Y9, Y5, Y5
+	VMAXPS        Y10, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y3, X7
+	VEXTRACTF32X4 $0x01, Y4, X8
+	VEXTRACTF32X4 $0x01, Y5, X9
+	VEXTRACTF32X4 $0x01, Y6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VPERMILPS     $0x4e, X3, X7
+	VPERMILPS     $0x4e, X4, X8
+	VPERMILPS     $0x4e, X5, X9
+	VPERMILPS     $0x4e, X6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VPERMILPS     $0xb1, X3, X7
+	VPERMILPS     $0xb1, X4, X8
+	VPERMILPS     $0xb1, X5, X9
+	VPERMILPS     $0xb1, X6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VBROADCASTSS  X3, Z3
+	VBROADCASTSS  X4, Z4
+	VBROADCASTSS  X5, Z5
+	VBROADCASTSS  X6, Z6
+	VXORPS        Z7, Z7, Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	VXORPS        Z10, Z10, Z10
+	MOVQ          DI, R8
+
+vectors6:
+	CMPQ             R8, $+64
+	JL               vectorsEnd7
+	VMOVUPS          (CX), Z11
+	VMOVUPS          (CX)(BX*1), Z14
+	VMOVUPS          (CX)(BX*2), Z17
+	VMOVUPS          (CX)(SI*1), Z20
+	VSUBPS           Z3, Z11, Z11
+	VSUBPS           Z4, Z14, Z14
+	VSUBPS           Z5, Z17, Z17
+	VSUBPS           Z6, Z20, Z20
+	VMULPS           Z1, Z11, Z11
+	VMULPS           Z1, Z14, Z14
+	VMULPS           Z1, Z17, Z17
+	VMULPS           Z1, Z20, Z20
+	VMAXPS           Z11, Z2, Z11
+	VMAXPS           Z14, Z2, Z14
+	VMAXPS           Z17, Z2, Z17
+	VMAXPS           Z20, Z2, Z20
+	VRNDSCALEPS      $0x08, Z11, Z12
+	VRNDSCALEPS      $0x08, Z14, Z15
+	VRNDSCALEPS      $0x08, Z17, Z18
+	VRNDSCALEPS      $0x08, Z20, Z21
+	VSUBPS           Z12, Z11, Z11
+	VSUBPS           Z15, Z14, Z14
+	VSUBPS           Z18, Z17, Z17
+	VSUBPS           Z21, Z20, Z20
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z13
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z19
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z22
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z20, Z22
+	VSCALEFPS        Z12, Z13, Z13
+	VSCALEFPS        Z15, Z16, Z16
+	VSCALEFPS        Z18, Z19, Z19
+	VSCALEFPS        Z21, Z22, Z22
+	VADDPS           Z13, Z7, Z7
+	VADDPS           Z16, Z8, Z8
+	VADDPS           Z19, Z9, Z9
+	VADDPS           Z22, Z10, Z10
+	ADDQ             $+64, CX
+	SUBQ             $+64, R8
+	JMP              vectors6
+
+vectorsEnd7:
+	CMPQ             DI, BX
+	JE               done8
+	VMOVUPS.Z        (CX), K1, Z11
+	VMOVUPS.Z        (CX)(BX*1), K1, Z14
+	VMOVUPS.Z        (CX)(BX*2), K1, Z17
+	VMOVUPS.Z        (CX)(SI*1), K1, Z20
+	VSUBPS           Z3, Z11, Z11
+	VSUBPS           Z4, Z14, Z14
+	VSUBPS           Z5, Z17, Z17
+	VSUBPS           Z6, Z20, Z20
+	VMULPS           Z1, Z11, Z11
+	VMULPS           Z1, Z14, Z14
+	VMULPS           Z1, Z17, Z17
+	VMULPS           Z1, Z20, Z20
+	VMAXPS           Z11, Z2, Z11
+	VMAXPS           Z14, Z2, Z14
+	VMAXPS           Z17, Z2, Z17
+	VMAXPS           Z20, Z2, Z20
+	VRNDSCALEPS      $0x08, Z11, Z12
+	VRNDSCALEPS      $0x08, Z14, Z15
+	VRNDSCALEPS      $0x08, Z17, Z18
+	VRNDSCALEPS      $0x08, Z20, Z21
+	VSUBPS           Z12, Z11, Z11
+	VSUBPS           Z15, Z14, Z14
+	VSUBPS           Z18, Z17, Z17
+	VSUBPS           Z21, Z20, Z20
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z13
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z19
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z22
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z20, Z22
+	VSCALEFPS        Z12, Z13, Z13
+	VSCALEFPS        Z15, Z16, Z16
+	VSCALEFPS        Z18, Z19, Z19
+	VSCALEFPS        Z21, Z22, Z22
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z16, K1, Z16
+	VMOVAPS.Z        Z19, K1, Z19
+	VMOVAPS.Z        Z22, K1, Z22
+	VADDPS           Z13, Z7, Z7
+	VADDPS           Z16, Z8, Z8
+	VADDPS           Z19, Z9, Z9
+	VADDPS           Z22, Z10, Z10
+
+done8:
+	SUBQ              DI, CX
+	VEXTRACTF64X4     $0x01, Z7, Y11
+	VEXTRACTF64X4     $0x01, Z8, Y12
+	VEXTRACTF64X4     $0x01, Z9, Y13
+	VEXTRACTF64X4     $0x01, Z10, Y14
+	VADDPS            Y11, Y7, Y7
+	VADDPS            Y12, Y8, Y8
+	VADDPS            Y13, Y9, Y9
+	VADDPS            Y14, Y10, Y10
+	VEXTRACTF32X4     $0x01, Y7, X11
+	VEXTRACTF32X4     $0x01, Y8, X12
+	VEXTRACTF32X4     $0x01, Y9, X13
+	VEXTRACTF32X4     $0x01, Y10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VPERMILPS         $0x4e, X7, X11
+	VPERMILPS         $0x4e, X8, X12
+	VPERMILPS         $0x4e, X9, X13
+	VPERMILPS         $0x4e, X10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VPERMILPS         $0xb1, X7, X11
+	VPERMILPS         $0xb1, X8, X12
+	VPERMILPS         $0xb1, X9, X13
+	VPERMILPS         $0xb1, X10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VMOVAPS           Z7, Z7
+	VUNPCKLPS         X8, X7, X7
+	VUNPCKLPS         X10, X9, X8
+	VUNPCKLPD         X8, X7, X7
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z9
+	VPSUBD            Z9, Z7, Z8
+	VPSRAD            $0x17, Z8, Z8
+	VPSLLD            $0x17, Z8, Z9
+	VPSUBD            Z9, Z7, Z9
+	VCVTDQ2PS         Z8, Z8
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z9, Z9
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z10
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z9, Z10
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z9, Z10
+	VMULPS            Z9, Z9, Z11
+	VMULPS            Z9, Z10, Z10
+	VMULPS            Z11, Z10, Z10
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z8, Z10
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z11, Z10
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z7, Z10
+	VADDPS            Z9, Z10, Z10
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z8, Z10
+	VMOVAPS           Z3, Z3
+	VUNPCKLPS         X4, X3, X3
+	VUNPCKLPS         X6, X5, X4
+	VUNPCKLPD         X4, X3, X3
+	VFMADD231PS       Z0, Z3, Z10
+	VMOVUPS           X10, (AX)
+	ADDQ              BX, CX
+	ADDQ              SI, CX
+	ADDQ              $0x10, AX
+	SUBQ              $0x04, DX
+	JMP               rows1
+
+rowsEnd2:
+rows9:
+	CMPQ         DX, $0x01
+	JL           rowsEnd10
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	LEAQ         (CX)(BX*4), SI
+	MOVQ         DI, R8
+
+vectors11:
+	CMPQ       R8, $+64
+	JL         vectorsEnd12
+	VMOVUPS    (CX), Z4
+	VMAXPS     Z3, Z4, Z3
+	PREFETCHT0 (SI)
+	ADDQ       $+64, CX
+	ADDQ       $+64, SI
+	SUBQ       $+64, R8
+	JMP        vectors11
+
+vectorsEnd12:
+	CMPQ       DI, BX
+	JE         done13
+	VMOVUPS.Z  (CX), K1, Z4
+	VMAXPS     Z3, Z4, K1, Z3
+	PREFETCHT0 (SI)
+
+done13:
+	SUBQ          DI, CX
+	SUBQ          DI, SI
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMAXPS        Y4, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0x4e, X3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VMAXPS        X4, X3, X3
+	VBROADCASTSS  X3, Z3
+	VXORPS        Z4, Z4, Z4
+	MOVQ          DI, SI
+
+vectors14:
+	CMPQ             SI, $+64
+	JL               vectorsEnd15
+	VMOVUPS          (CX), Z5
+	VSUBPS           Z3, Z5, Z5
+	VMULPS           Z1, Z5, Z5
+	VMAXPS           Z5, Z2, Z5
+	VRNDSCALEPS      $0x08, Z5, Z6
+	VSUBPS           Z6, Z5, Z5
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z7
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z5, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VADDPS           Z7, Z4, Z4
+	ADDQ             $+64, CX
+	SUBQ             $+64, SI
+	JMP              vectors14
+
+vectorsEnd15:
+	CMPQ             DI, BX
+	JE               done16
+	VMOVUPS.Z        (CX), K1, Z5
+	VSUBPS           Z3, Z5, Z5
+	VMULPS           Z1, Z5, Z5
+	VMAXPS           Z5, Z2, Z5
+	VRNDSCALEPS      $0x08, Z5, Z6
+	VSUBPS           Z6, Z5, Z5
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z7
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z5, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VMOVAPS.Z        Z7, K1, Z7
+	VADDPS           Z7, Z4, Z4
+
+done16:
+	SUBQ              DI, CX
+	VEXTRACTF64X4     $0x01, Z4, Y5
+	VADDPS            Y5, Y4, Y4
+	VEXTRACTF32X4     $0x01, Y4, X5
+	VADDPS            X5, X4, X4
+	VPERMILPS         $0x4e, X4, X5
+	VADDPS            X5, X4, X4
+	VPERMILPS         $0xb1, X4, X5
+	VADDPS            X5, X4, X4
+	VMOVAPS           Z4, Z4
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z6
+	VPSUBD            Z6, Z4, Z5
+	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z5, Z6
+	VPSUBD            Z6, Z4, Z6
+	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z6, Z6
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z7
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z6, Z7
+	VMULPS            Z6, Z6, Z8
+	VMULPS            Z6, Z7, Z7
+	VMULPS            Z8, Z7, Z7
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z5, Z7
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z8, Z7
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z4, Z7
+	VADDPS            Z6, Z7, Z7
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z5, Z7
+	VMOVAPS           Z3, Z3
+	VFMADD231PS       Z0, Z3, Z7
+	VMOVSS            X7, (AX)
+	ADDQ              BX, CX
+	ADDQ              $0x04, AX
+	SUBQ              $0x01, DX
+	JMP               rows9
+
+rowsEnd10:
+	VZEROUPPER
+	RET
+
+DATA c_3f3504f3<>+0(SB)/4, $0x3f3504f3
+GLOBL c_3f3504f3<>(SB), RODATA|NOPTR, $4
+
+DATA c_3d9021bb<>+0(SB)/4, $0x3d9021bb
+GLOBL c_3d9021bb<>(SB), RODATA|NOPTR, $4
+
+DATA c_bdebd1b8<>+0(SB)/4, $0xbdebd1b8
+GLOBL c_bdebd1b8<>(SB), RODATA|NOPTR, $4
+
+DATA c_3def251a<>+0(SB)/4, $0x3def251a
+GLOBL c_3def251a<>(SB), RODATA|NOPTR, $4
+
+DATA c_bdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+GLOBL c_bdfe5d4f<>(SB), RODATA|NOPTR, $4
+
+DATA c_3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+GLOBL c_3e11e9bf<>(SB), RODATA|NOPTR, $4
+
+DATA c_be2aae50<>+0(SB)/4, $0xbe2aae50
+GLOBL c_be2aae50<>(SB), RODATA|NOPTR, $4
+
+DATA c_3e4cceac<>+0(SB)/4, $0x3e4cceac
+GLOBL c_3e4cceac<>(SB), RODATA|NOPTR, $4
+
+DATA c_be7ffffc<>+0(SB)/4, $0xbe7ffffc
+GLOBL c_be7ffffc<>(SB), RODATA|NOPTR, $4
+
+DATA c_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+GLOBL c_3eaaaaaa<>(SB), RODATA|NOPTR, $4
+
+DATA c_b95e8083<>+0(SB)/4, $0xb95e8083
+GLOBL c_b95e8083<>(SB), RODATA|NOPTR, $4
+
+DATA c_3f000000<>+0(SB)/4, $0x3f000000
+GLOBL c_3f000000<>(SB), RODATA|NOPTR, $4
+
+DATA c_00000000<>+0(SB)/4, $0x00000000
+GLOBL c_00000000<>(SB), RODATA|NOPTR, $4
+
+DATA c_3f318000<>+0(SB)/4, $0x3f318000
+GLOBL c_3f318000<>(SB), RODATA|NOPTR, $4
+
+// func LogSoftmaxRows(y *float32, x *float32, n int, m int, scale float32, scaleLog2e float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, FMA3, MMX+
+TEXT ·LogSoftmaxRows(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS scale+32(FP), Z0
+	VBROADCASTSS scaleLog2e+36(FP), Z1
+	VBROADCASTSS c_c3160000<>+0(SB), Z2
+	MOVQ         m+24(FP), DX
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         BX, DI
+	ANDQ         $-64, DI
+
+rows1:
+	CMPQ         DX, $0x04
+	JL           rowsEnd2
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	VBROADCASTSS c_ff800000<>+0(SB), Z4
+	VBROADCASTSS c_ff800000<>+0(SB), Z5
+	VBROADCASTSS c_ff800000<>+0(SB), Z6
+	LEAQ         (CX)(BX*4), R8
+	MOVQ         DI, R9
+
+vectors3:
+	CMPQ       R9, $+64
+	JL         vectorsEnd4
+	VMOVUPS    (CX), Z7
+	VMOVUPS    (CX)(BX*1), Z8
+	VMOVUPS    (CX)(BX*2), Z9
+	VMOVUPS    (CX)(SI*1), Z10
+	VMAXPS     Z3, Z7, Z3
+	VMAXPS     Z4, Z8, Z4
+	VMAXPS     Z5, Z9, Z5
+	VMAXPS     Z6, Z10, Z6
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+	ADDQ       $+64, CX
+	ADDQ       $+64, R8
+	SUBQ       $+64, R9
+	JMP        vectors3
+
+vectorsEnd4:
+	CMPQ       DI, BX
+	JE         done5
+	VMOVUPS.Z  (CX), K1, Z7
+	VMOVUPS.Z  (CX)(BX*1), K1, Z8
+	VMOVUPS.Z  (CX)(BX*2), K1, Z9
+	VMOVUPS.Z  (CX)(SI*1), K1, Z10
+	VMAXPS     Z3, Z7, K1, Z3
+	VMAXPS     Z4, Z8, K1, Z4
+	VMAXPS     Z5, Z9, K1, Z5
+	VMAXPS     Z6, Z10, K1, Z6
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	PREFETCHT0 (R8)(BX*2)
+	PREFETCHT0 (R8)(SI*1)
+
+done5:
+	SUBQ          DI, CX
+	SUBQ          DI, R8
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VEXTRACTF64X4 $0x01, Z6, Y10
+	VMAXPS        Y7, Y3, Y3
+	VMAXPS        Y8, Y4, Y4
+	VMAXPS        Y9, Y5, Y5
+	VMAXPS        Y10, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y3, X7
+	VEXTRACTF32X4 $0x01, Y4, X8
+	VEXTRACTF32X4 $0x01, Y5, X9
+	VEXTRACTF32X4 $0x01, Y6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VPERMILPS     $0x4e, X3, X7
+	VPERMILPS     $0x4e, X4, X8
+	VPERMILPS     $0x4e, X5, X9
+	VPERMILPS     $0x4e, X6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VPERMILPS     $0xb1, X3, X7
+	VPERMILPS     $0xb1, X4, X8
+	VPERMILPS     $0xb1, X5, X9
+	VPERMILPS     $0xb1, X6, X10
+	VMAXPS        X7, X3, X3
+	VMAXPS        X8, X4, X4
+	VMAXPS        X9, X5, X5
+	VMAXPS        X10, X6, X6
+	VBROADCASTSS  X3, Z3
+	VBROADCASTSS  X4, Z4
+	VBROADCASTSS  X5, Z5
+	VBROADCASTSS  X6, Z6
+	VXORPS        Z7, Z7, Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	VXORPS        Z10, Z10, Z10
+	MOVQ          DI, R8
+
+vectors6:
+	CMPQ             R8, $+64
+	JL               vectorsEnd7
+	VMOVUPS          (CX), Z11
+	VMOVUPS          (CX)(BX*1), Z14
+	VMOVUPS          (CX)(BX*2), Z17
+	VMOVUPS          (CX)(SI*1), Z20
+	VSUBPS           Z3, Z11, Z11
+	VSUBPS           Z4, Z14, Z14
+	VSUBPS           Z5, Z17, Z17
+	VSUBPS           Z6, Z20, Z20
+	VMULPS           Z1, Z11, Z11
+	VMULPS           Z1, Z14, Z14
+	VMULPS           Z1, Z17, Z17
+	VMULPS           Z1, Z20, Z20
+	VMAXPS           Z11, Z2, Z11
+	VMAXPS           Z14, Z2, Z14
+	VMAXPS           Z17, Z2, Z17
+	VMAXPS           Z20, Z2, Z20
+	VRNDSCALEPS      $0x08, Z11, Z12
+	VRNDSCALEPS      $0x08, Z14, Z15
+	VRNDSCALEPS      $0x08, Z17, Z18
+	VRNDSCALEPS      $0x08, Z20, Z21
+	VSUBPS           Z12, Z11, Z11
+	VSUBPS           Z15, Z14, Z14
+	VSUBPS           Z18, Z17, Z17
+	VSUBPS           Z21, Z20, Z20
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z13
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z19
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z22
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z20, Z22
+	VSCALEFPS        Z12, Z13, Z13
+	VSCALEFPS        Z15, Z16, Z16
+	VSCALEFPS        Z18, Z19, Z19
+	VSCALEFPS        Z21, Z22, Z22
+	VADDPS           Z13, Z7, Z7
+	VADDPS           Z16, Z8, Z8
+	VADDPS           Z19, Z9, Z9
+	VADDPS           Z22, Z10, Z10
+	ADDQ             $+64, CX
+	SUBQ             $+64, R8
+	JMP              vectors6
+
+vectorsEnd7:
+	CMPQ             DI, BX
+	JE               done8
+	VMOVUPS.Z        (CX), K1, Z11
+	VMOVUPS.Z        (CX)(BX*1), K1, Z14
+	VMOVUPS.Z        (CX)(BX*2), K1, Z17
+	VMOVUPS.Z        (CX)(SI*1), K1, Z20
+	VSUBPS           Z3, Z11, Z11
+	VSUBPS           Z4, Z14, Z14
+	VSUBPS           Z5, Z17, Z17
+	VSUBPS           Z6, Z20, Z20
+	VMULPS           Z1, Z11, Z11
+	VMULPS           Z1, Z14, Z14
+	VMULPS           Z1, Z17, Z17
+	VMULPS           Z1, Z20, Z20
+	VMAXPS           Z11, Z2, Z11
+	VMAXPS           Z14, Z2, Z14
+	VMAXPS           Z17, Z2, Z17
+	VMAXPS           Z20, Z2, Z20
+	VRNDSCALEPS      $0x08, Z11, Z12
+	VRNDSCALEPS      $0x08, Z14, Z15
+	VRNDSCALEPS      $0x08, Z17, Z18
+	VRNDSCALEPS      $0x08, Z20, Z21
+	VSUBPS           Z12, Z11, Z11
+	VSUBPS           Z15, Z14, Z14
+	VSUBPS           Z18, Z17, Z17
+	VSUBPS           Z21, Z20, Z20
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z13
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z16
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z19
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z22
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z20, Z22
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z11, Z13
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z17, Z19
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z20, Z22
+	VSCALEFPS        Z12, Z13, Z13
+	VSCALEFPS        Z15, Z16, Z16
+	VSCALEFPS        Z18, Z19, Z19
+	VSCALEFPS        Z21, Z22, Z22
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z16, K1, Z16
+	VMOVAPS.Z        Z19, K1, Z19
+	VMOVAPS.Z        Z22, K1, Z22
+	VADDPS           Z13, Z7, Z7
+	VADDPS           Z16, Z8, Z8
+	VADDPS           Z19, Z9, Z9
+	VADDPS           Z22, Z10, Z10
+
+done8:
+	SUBQ              DI, CX
+	VEXTRACTF64X4     $0x01, Z7, Y11
+	VEXTRACTF64X4     $0x01, Z8, Y12
+	VEXTRACTF64X4     $0x01, Z9, Y13
+	VEXTRACTF64X4     $0x01, Z10, Y14
+	VADDPS            Y11, Y7, Y7
+	VADDPS            Y12, Y8, Y8
+	VADDPS            Y13, Y9, Y9
+	VADDPS            Y14, Y10, Y10
+	VEXTRACTF32X4     $0x01, Y7, X11
+	VEXTRACTF32X4     $0x01, Y8, X12
+	VEXTRACTF32X4     $0x01, Y9, X13
+	VEXTRACTF32X4     $0x01, Y10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VPERMILPS         $0x4e, X7, X11
+	VPERMILPS         $0x4e, X8, X12
+	VPERMILPS         $0x4e, X9, X13
+	VPERMILPS         $0x4e, X10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VPERMILPS         $0xb1, X7, X11
+	VPERMILPS         $0xb1, X8, X12
+	VPERMILPS         $0xb1, X9, X13
+	VPERMILPS         $0xb1, X10, X14
+	VADDPS            X11, X7, X7
+	VADDPS            X12, X8, X8
+	VADDPS            X13, X9, X9
+	VADDPS            X14, X10, X10
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z12
+	VPSUBD            Z12, Z7, Z11
+	VPSRAD            $0x17, Z11, Z11
+	VPSLLD            $0x17, Z11, Z12
+	VPSUBD            Z12, Z7, Z12
+	VCVTDQ2PS         Z11, Z11
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z12, Z12
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z13
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z12, Z13
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z12, Z13
+	VMULPS            Z12, Z12, Z14
+	VMULPS            Z12, Z13, Z13
+	VMULPS            Z14, Z13, Z13
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z11, Z13
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z14, Z13
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z7, Z13
+	VADDPS            Z12, Z13, Z13
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z11, Z13
+	VFMADD231SS       X0, X3, X13
+	VBROADCASTSS      X13, Z13
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z7
+	VPSUBD            Z7, Z8, Z3
+	VPSRAD            $0x17, Z3, Z3
+	VPSLLD            $0x17, Z3, Z7
+	VPSUBD            Z7, Z8, Z7
+	VCVTDQ2PS         Z3, Z3
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z7, Z7
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z11
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z7, Z11
+	VMULPS            Z7, Z7, Z12
+	VMULPS            Z7, Z11, Z11
+	VMULPS            Z12, Z11, Z11
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z3, Z11
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z12, Z11
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z8, Z11
+	VADDPS            Z7, Z11, Z11
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z3, Z11
+	VFMADD231SS       X0, X4, X11
+	VBROADCASTSS      X11, Z11
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z4
+	VPSUBD            Z4, Z9, Z3
+	VPSRAD            $0x17, Z3, Z3
+	VPSLLD            $0x17, Z3, Z4
+	VPSUBD            Z4, Z9, Z4
+	VCVTDQ2PS         Z3, Z3
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z7
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z4, Z7
+	VMULPS            Z4, Z4, Z8
+	VMULPS            Z4, Z7, Z7
+	VMULPS            Z8, Z7, Z7
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z3, Z7
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z8, Z7
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z9, Z7
+	VADDPS            Z4, Z7, Z7
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z3, Z7
+	VFMADD231SS       X0, X5, X7
+	VBROADCASTSS      X7, Z7
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z4
+	VPSUBD            Z4, Z10, Z3
+	VPSRAD            $0x17, Z3, Z3
+	VPSLLD            $0x17, Z3, Z4
+	VPSUBD            Z4, Z10, Z4
+	VCVTDQ2PS         Z3, Z3
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z5
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z4, Z5
+	VMULPS            Z4, Z4, Z8
+	VMULPS            Z4, Z5, Z5
+	VMULPS            Z8, Z5, Z5
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z3, Z5
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z8, Z5
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z10, Z5
+	VADDPS            Z4, Z5, Z5
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z3, Z5
+	VFMADD231SS       X0, X6, X5
+	VBROADCASTSS      X5, Z5
+	LEAQ              (AX)(BX*4), R8
+	MOVQ              DI, R9
+
+vectors9:
+	CMPQ        R9, $+64
+	JL          vectorsEnd10
+	VMOVUPS     (CX), Z3
+	VMOVUPS     (CX)(BX*1), Z4
+	VMOVUPS     (CX)(BX*2), Z6
+	VMOVUPS     (CX)(SI*1), Z8
+	VFMSUB213PS Z13, Z0, Z3
+	VFMSUB213PS Z11, Z0, Z4
+	VFMSUB213PS Z7, Z0, Z6
+	VFMSUB213PS Z5, Z0, Z8
+	VMOVUPS     Z3, (AX)
+	VMOVUPS     Z4, (AX)(BX*1)
+	VMOVUPS     Z6, (AX)(BX*2)
+	VMOVUPS     Z8, (AX)(SI*1)
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(BX*1)
+	PREFETCHT0  (R8)(BX*2)
+	PREFETCHT0  (R8)(SI*1)
+	ADDQ        $+64, CX
+	ADDQ        $+64, AX
+	ADDQ        $+64, R8
+	SUBQ        $+64, R9
+	JMP         vectors9
+
+vectorsEnd10:
+	CMPQ        DI, BX
+	JE          done11
+	VMOVUPS.Z   (CX), K1, Z3
+	VMOVUPS.Z   (CX)(BX*1), K1, Z4
+	VMOVUPS.Z   (CX)(BX*2), K1, Z6
+	VMOVUPS.Z   (CX)(SI*1), K1, Z8
+	VFMSUB213PS Z13, Z0, Z3
+	VFMSUB213PS Z11, Z0, Z4
+	VFMSUB213PS Z7, Z0, Z6
+	VFMSUB213PS Z5, Z0, Z8
+	VMOVUPS     Z3, K1, (AX)
+	VMOVUPS     Z4, K1, (AX)(BX*1)
+	VMOVUPS     Z6, K1, (AX)(BX*2)
+	VMOVUPS     Z8, K1, (AX)(SI*1)
+	PREFETCHT0  (R8)
+	PREFETCHT0  (R8)(BX*1)
+	PREFETCHT0  (R8)(BX*2)
+	PREFETCHT0  (R8)(SI*1)
+
+done11:
+	SUBQ DI, CX
+	SUBQ DI, AX
+	SUBQ DI, R8
+	ADDQ BX, AX
+	ADDQ SI, AX
+	ADDQ BX, CX
+	ADDQ SI, CX
+	SUBQ $0x04, DX
+	JMP  rows1
+
+rowsEnd2:
+rows12:
+	CMPQ         DX, $0x01
+	JL           rowsEnd13
+	VBROADCASTSS c_ff800000<>+0(SB), Z3
+	LEAQ         (CX)(BX*4), SI
+	MOVQ         DI, R8
+
+vectors14:
+	CMPQ       R8, $+64
+	JL         vectorsEnd15
+	VMOVUPS    (CX), Z4
+	VMAXPS     Z3, Z4, Z3
+	PREFETCHT0 (SI)
+	ADDQ       $+64, CX
+	ADDQ       $+64, SI
+	SUBQ       $+64, R8
+	JMP        vectors14
+
+vectorsEnd15:
+	CMPQ       DI, BX
+	JE         done16
+	VMOVUPS.Z  (CX), K1, Z4
+	VMAXPS     Z3, Z4, K1, Z3
+	PREFETCHT0 (SI)
+
+done16:
+	SUBQ          DI, CX
+	SUBQ          DI, SI
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMAXPS        Y4, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0x4e, X3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VMAXPS        X4, X3, X3
+	VBROADCASTSS  X3, Z3
+	VXORPS        Z4, Z4, Z4
+	MOVQ          DI, SI
+
+vectors17:
+	CMPQ             SI, $+64
+	JL               vectorsEnd18
+	VMOVUPS          (CX), Z5
+	VSUBPS           Z3, Z5, Z5
+	VMULPS           Z1, Z5, Z5
+	VMAXPS           Z5, Z2, Z5
+	VRNDSCALEPS      $0x08, Z5, Z6
+	VSUBPS           Z6, Z5, Z5
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z7
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z5, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VADDPS           Z7, Z4, Z4
+	ADDQ             $+64, CX
+	SUBQ             $+64, SI
+	JMP              vectors17
+
+vectorsEnd18:
+	CMPQ             DI, BX
+	JE               done19
+	VMOVUPS.Z        (CX), K1, Z5
+	VSUBPS           Z3, Z5, Z5
+	VMULPS           Z1, Z5, Z5
+	VMAXPS           Z5, Z2, Z5
+	VRNDSCALEPS      $0x08, Z5, Z6
+	VSUBPS           Z6, Z5, Z5
+	VBROADCASTSS     c_3920a6f8<>+0(SB), Z7
+	VFMADD213PS.BCST c_3aaf824f<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3c1d9708<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3d6357c4<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3e75fdee<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f317218<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST c_3f800000<>+0(SB), Z5, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VMOVAPS.Z        Z7, K1, Z7
+	VADDPS           Z7, Z4, Z4
+
+done19:
+	SUBQ              DI, CX
+	VEXTRACTF64X4     $0x01, Z4, Y5
+	VADDPS            Y5, Y4, Y4
+	VEXTRACTF32X4     $0x01, Y4, X5
+	VADDPS            X5, X4, X4
+	VPERMILPS         $0x4e, X4, X5
+	VADDPS            X5, X4, X4
+	VPERMILPS         $0xb1, X4, X5
+	VADDPS            X5, X4, X4
+	VPBROADCASTD      c_3f3504f3<>+0(SB), Z6
+	VPSUBD            Z6, Z4, Z5
+	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z5, Z6
+	VPSUBD            Z6, Z4, Z6
+	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       c_3f800000<>+0(SB), Z6, Z6
+	VBROADCASTSS      c_3d9021bb<>+0(SB), Z7
+	VFMADD213PS.BCST  c_bdebd1b8<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3def251a<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_bdfe5d4f<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3e11e9bf<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_be2aae50<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3e4cceac<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_be7ffffc<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c_3eaaaaaa<>+0(SB), Z6, Z7
+	VMULPS            Z6, Z6, Z8
+	VMULPS            Z6, Z7, Z7
+	VMULPS            Z8, Z7, Z7
+	VFMADD231PS.BCST  c_b95e8083<>+0(SB), Z5, Z7
+	VFNMADD231PS.BCST c_3f000000<>+0(SB), Z8, Z7
+	VFMADD231PS.BCST  c_00000000<>+0(SB), Z4, Z7
+	VADDPS            Z6, Z7, Z7
+	VFMADD231PS.BCST  c_3f318000<>+0(SB), Z5, Z7
+	VFMADD231SS       X0, X3, X7
+	VBROADCASTSS      X7, Z7
+	LEAQ              (AX)(BX*4), SI
+	MOVQ              DI, R8
+
+vectors20:
+	CMPQ        R8, $+64
+	JL          vectorsEnd21
+	VMOVUPS     (CX), Z3
+	VFMSUB213PS Z7, Z0, Z3
+	VMOVUPS     Z3, (AX)
+	PREFETCHT0  (SI)
+	ADDQ        $+64, CX
+	ADDQ        $+64, AX
+	ADDQ        $+64, SI
+	SUBQ        $+64, R8
+	JMP         vectors20
+
+vectorsEnd21:
+	CMPQ        DI, BX
+	JE          done22
+	VMOVUPS.Z   (CX), K1, Z3
+	VFMSUB213PS Z7, Z0, Z3
+	VMOVUPS     Z3, K1, (AX)
+	PREFETCHT0  (SI)
+
+done22:
+	SUBQ DI, CX
+	SUBQ DI, AX
+	SUBQ DI, SI
+	ADDQ BX, AX
+	ADDQ BX, CX
+	SUBQ $0x01, DX
+	JMP  rows12
+
+rowsEnd13:
+	VZEROUPPER
+	RET
+
+// func SoftmaxBackward(dx *float32, dy *float32, y *float32, n int, m int, keep uint32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·SoftmaxBackward(SB), NOSPLIT, $0-44
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         y+16(FP), DX
+	VBROADCASTSS keep+40(FP), Z0
+	MOVQ         m+32(FP), BX
+	MOVQ         n+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVW        R8, K1
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         SI, R8
+	ANDQ         $-64, R8
+
+rows1:
+	CMPQ   BX, $0x04
+	JL     rowsEnd2
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	LEAQ   (CX)(SI*4), R9
+	LEAQ   (DX)(SI*4), R10
+	MOVQ   R8, R11
+
+vectors3:
+	CMPQ        R11, $+128
+	JL          vectorsEnd4
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*1), Z11
+	VMOVUPS     (CX)(SI*2), Z13
+	VMOVUPS     (CX)(DI*1), Z15
+	VMOVUPS     64(CX), Z17
+	VMOVUPS     64(CX)(SI*1), Z19
+	VMOVUPS     64(CX)(SI*2), Z21
+	VMOVUPS     64(CX)(DI*1), Z23
+	VMOVUPS     (DX), Z10
+	VMOVUPS     (DX)(SI*1), Z12
+	VMOVUPS     (DX)(SI*2), Z14
+	VMOVUPS     (DX)(DI*1), Z16
+	VMOVUPS     64(DX), Z18
+	VMOVUPS     64(DX)(SI*1), Z20
+	VMOVUPS     64(DX)(SI*2), Z22
+	VMOVUPS     64(DX)(DI*1), Z24
+	VFMADD231PS Z9, Z10, Z1
+	VFMADD231PS Z11, Z12, Z3
+	VFMADD231PS Z13, Z14, Z5
+	VFMADD231PS Z15, Z16, Z7
+	VFMADD231PS Z17, Z18, Z2
+	VFMADD231PS Z19, Z20, Z4
+	VFMADD231PS Z21, Z22, Z6
+	VFMADD231PS Z23, Z24, Z8
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  64(R9)(SI*1)
+	PREFETCHT0  64(R9)(SI*2)
+	PREFETCHT0  64(R9)(DI*1)
+	PREFETCHT0  (R10)
+	PREFETCHT0  (R10)(SI*1)
+	PREFETCHT0  (R10)(SI*2)
+	PREFETCHT0  (R10)(DI*1)
+	PREFETCHT0  64(R10)
+	PREFETCHT0  64(R10)(SI*1)
+	PREFETCHT0  64(R10)(SI*2)
+	PREFETCHT0  64(R10)(DI*1)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, R9
+	ADDQ        $+128, R10
+	SUBQ        $+128, R11
+	JMP         vectors3
+
+vectorsEnd4:
+vectors5:
+	CMPQ        R11, $+64
+	JL          vectorsEnd6
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*1), Z11
+	VMOVUPS     (CX)(SI*2), Z13
+	VMOVUPS     (CX)(DI*1), Z15
+	VMOVUPS     (DX), Z10
+	VMOVUPS     (DX)(SI*1), Z12
+	VMOVUPS     (DX)(SI*2), Z14
+	VMOVUPS     (DX)(DI*1), Z16
+	VFMADD231PS Z9, Z10, Z1
+	VFMADD231PS Z11, Z12, Z3
+	VFMADD231PS Z13, Z14, Z5
+	VFMADD231PS Z15, Z16, Z7
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+	PREFETCHT0  (R10)
+	PREFETCHT0  (R10)(SI*1)
+	PREFETCHT0  (R10)(SI*2)
+	PREFETCHT0  (R10)(DI*1)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R9
+	ADDQ        $+64, R10
+	SUBQ        $+64, R11
+	JMP         vectors5
+
+vectorsEnd6:
+	CMPQ        R8, SI
+	JE          done7
+	VMOVUPS.Z   (CX), K1, Z9
+	VMOVUPS.Z   (CX)(SI*1), K1, Z11
+	VMOVUPS.Z   (CX)(SI*2), K1, Z13
+	VMOVUPS.Z   (CX)(DI*1), K1, Z15
+	VMOVUPS.Z   (DX), K1, Z10
+	VMOVUPS.Z   (DX)(SI*1), K1, Z12
+	VMOVUPS.Z   (DX)(SI*2), K1, Z14
+	VMOVUPS.Z   (DX)(DI*1), K1, Z16
+	VFMADD231PS Z9, Z10, Z1
+	VFMADD231PS Z11, Z12, Z3
+	VFMADD231PS Z13, Z14, Z5
+	VFMADD231PS Z15, Z16, Z7
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+	PREFETCHT0  (R10)
+	PREFETCHT0  (R10)(SI*1)
+	PREFETCHT0  (R10)(SI*2)
+	PREFETCHT0  (R10)(DI*1)
+
+done7:
+	SUBQ          R8, CX
+	SUBQ          R8, DX
+	SUBQ          R8, R9
+	SUBQ          R8, R10
+	VADDPS        Z2, Z1, Z1
+	VADDPS        Z4, Z3, Z3
+	VADDPS        Z6, Z5, Z5
+	VADDPS        Z8, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y2, Y1, Y1
+	VADDPS        Y4, Y3, Y3
+	VADDPS        Y6, Y5, Y5
+	VADDPS        Y8, Y7, Y7
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VEXTRACTF32X4 $0x01, Y3, X4
+	VEXTRACTF32X4 $0x01, Y5, X6
+	VEXTRACTF32X4 $0x01, Y7, X8
+	VADDPS        X2, X1, X1
+	VADDPS        X4, X3, X3
+	VADDPS        X6, X5, X5
+	VADDPS        X8, X7, X7
+	VPERMILPS     $0x4e, X1, X2
+	VPERMILPS     $0x4e, X3, X4
+	VPERMILPS     $0x4e, X5, X6
+	VPERMILPS     $0x4e, X7, X8
+	VADDPS        X2, X1, X1
+	VADDPS        X4, X3, X3
+	VADDPS        X6, X5, X5
+	VADDPS        X8, X7, X7
+	VPERMILPS     $0xb1, X1, X2
+	VPERMILPS     $0xb1, X3, X4
+	VPERMILPS     $0xb1, X5, X6
+	VPERMILPS     $0xb1, X7, X8
+	VADDPS        X2, X1, X1
+	VADDPS        X4, X3, X3
+	VADDPS        X6, X5, X5
+	VADDPS        X8, X7, X7
+	VBROADCASTSS  X1, Z1
+	VBROADCASTSS  X3, Z3
+	VBROADCASTSS  X5, Z5
+	VBROADCASTSS  X7, Z7
+	LEAQ          (AX)(SI*4), R9
+	MOVQ          R8, R10
+
+vectors8:
+	CMPQ        R10, $+128
+	JL          vectorsEnd9
+	VMOVUPS     (CX), Z2
+	VMOVUPS     (CX)(SI*1), Z8
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(DI*1), Z14
+	VMOVUPS     64(CX), Z17
+	VMOVUPS     64(CX)(SI*1), Z20
+	VMOVUPS     64(CX)(SI*2), Z23
+	VMOVUPS     64(CX)(DI*1), Z26
+	VANDPS      (AX), Z0, Z4
+	VANDPS      (AX)(SI*1), Z0, Z9
+	VANDPS      (AX)(SI*2), Z0, Z12
+	VANDPS      (AX)(DI*1), Z0, Z15
+	VANDPS      64(AX), Z0, Z18
+	VANDPS      64(AX)(SI*1), Z0, Z21
+	VANDPS      64(AX)(SI*2), Z0, Z24
+	VANDPS      64(AX)(DI*1), Z0, Z27
+	VSUBPS      Z1, Z2, Z2
+	VSUBPS      Z3, Z8, Z8
+	VSUBPS      Z5, Z11, Z11
+	VSUBPS      Z7, Z14, Z14
+	VSUBPS      Z1, Z17, Z17
+	VSUBPS      Z3, Z20, Z20
+	VSUBPS      Z5, Z23, Z23
+	VSUBPS      Z7, Z26, Z26
+	VMOVUPS     (DX), Z6
+	VMOVUPS     (DX)(SI*1), Z10
+	VMOVUPS     (DX)(SI*2), Z13
+	VMOVUPS     (DX)(DI*1), Z16
+	VMOVUPS     64(DX), Z19
+	VMOVUPS     64(DX)(SI*1), Z22
+	VMOVUPS     64(DX)(SI*2), Z25
+	VMOVUPS     64(DX)(DI*1), Z28
+	VFMADD231PS Z6, Z2, Z4
+	VFMADD231PS Z10, Z8, Z9
+	VFMADD231PS Z13, Z11, Z12
+	VFMADD231PS Z16, Z14, Z15
+	VFMADD231PS Z19, Z17, Z18
+	VFMADD231PS Z22, Z20, Z21
+	VFMADD231PS Z25, Z23, Z24
+	VFMADD231PS Z28, Z26, Z27
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     Z9, (AX)(SI*1)
+	VMOVUPS     Z12, (AX)(SI*2)
+	VMOVUPS     Z15, (AX)(DI*1)
+	VMOVUPS     Z18, 64(AX)
+	VMOVUPS     Z21, 64(AX)(SI*1)
+	VMOVUPS     Z24, 64(AX)(SI*2)
+	VMOVUPS     Z27, 64(AX)(DI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  64(R9)(SI*1)
+	PREFETCHT0  64(R9)(SI*2)
+	PREFETCHT0  64(R9)(DI*1)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, R9
+	SUBQ        $+128, R10
+	JMP         vectors8
+
+vectorsEnd9:
+vectors10:
+	CMPQ        R10, $+64
+	JL          vectorsEnd11
+	VMOVUPS     (CX), Z2
+	VMOVUPS     (CX)(SI*1), Z8
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(DI*1), Z14
+	VANDPS      (AX), Z0, Z4
+	VANDPS      (AX)(SI*1), Z0, Z9
+	VANDPS      (AX)(SI*2), Z0, Z12
+	VANDPS      (AX)(DI*1), Z0, Z15
+	VSUBPS      Z1, Z2, Z2
+	VSUBPS      Z3, Z8, Z8
+	VSUBPS      Z5, Z11, Z11
+	VSUBPS      Z7, Z14, Z14
+	VMOVUPS     (DX), Z6
+	VMOVUPS     (DX)(SI*1), Z10
+	VMOVUPS     (DX)(SI*2), Z13
+	VMOVUPS     (DX)(DI*1), Z16
+	VFMADD231PS Z6, Z2, Z4
+	VFMADD231PS Z10, Z8, Z9
+	VFMADD231PS Z13, Z11, Z12
+	VFMADD231PS Z16, Z14, Z15
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     Z9, (AX)(SI*1)
+	VMOVUPS     Z12, (AX)(SI*2)
+	VMOVUPS     Z15, (AX)(DI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, R9
+	SUBQ        $+64, R10
+	JMP         vectors10
+
+vectorsEnd11:
+	CMPQ        R8, SI
+	JE          done12
+	VMOVUPS.Z   (CX), K1, Z2
+	VMOVUPS.Z   (CX)(SI*1), K1, Z6
+	VMOVUPS.Z   (CX)(SI*2), K1, Z9
+	VMOVUPS.Z   (CX)(DI*1), K1, Z11
+	VMOVUPS.Z   (AX), K1, Z4
+	VMOVUPS.Z   (AX)(SI*1), K1, Z8
+	VMOVUPS.Z   (AX)(SI*2), K1, Z10
+	VMOVUPS.Z   (AX)(DI*1), K1, Z12
+	VANDPS      Z0, Z4, Z4
+	VANDPS      Z0, Z8, Z8
+	VANDPS      Z0, Z10, Z10
+	VANDPS      Z0, Z12, Z12
+	VSUBPS      Z1, Z2, Z2
+	VSUBPS      Z3, Z6, Z6
+	VSUBPS      Z5, Z9, Z9
+	VSUBPS      Z7, Z11, Z11
+	VMOVUPS.Z   (DX), K1, Z1
+	VMOVUPS.Z   (DX)(SI*1), K1, Z3
+	VMOVUPS.Z   (DX)(SI*2), K1, Z5
+	VMOVUPS.Z   (DX)(DI*1), K1, Z7
+	VFMADD231PS Z1, Z2, Z4
+	VFMADD231PS Z3, Z6, Z8
+	VFMADD231PS Z5, Z9, Z10
+	VFMADD231PS Z7, Z11, Z12
+	VMOVUPS     Z4, K1, (AX)
+	VMOVUPS     Z8, K1, (AX)(SI*1)
+	VMOVUPS     Z10, K1, (AX)(SI*2)
+	VMOVUPS     Z12, K1, (AX)(DI*1)
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(SI*1)
+	PREFETCHT0  (R9)(SI*2)
+	PREFETCHT0  (R9)(DI*1)
+
+done12:
+	SUBQ R8, AX
+	SUBQ R8, CX
+	SUBQ R8, DX
+	SUBQ R8, R9
+	ADDQ SI, AX
+	ADDQ DI, AX
+	ADDQ SI, CX
+	ADDQ DI, CX
+	ADDQ SI, DX
+	ADDQ DI, DX
+	SUBQ $0x04, BX
+	JMP  rows1
+
+rowsEnd2:
+rows13:
+	CMPQ   BX, $0x01
+	JL     rowsEnd14
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	LEAQ   (CX)(SI*4), DI
+	LEAQ   (DX)(SI*4), R9
+	MOVQ   R8, R10
+
+vectors15:
+	CMPQ        R10, $+128
+	JL          vectorsEnd16
+	VMOVUPS     (CX), Z3
+	VMOVUPS     64(CX), Z5
+	VMOVUPS     (DX), Z4
+	VMOVUPS     64(DX), Z6
+	VFMADD231PS Z3, Z4, Z1
+	VFMADD231PS Z5, Z6, Z2
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $+128, R9
+	SUBQ        $+128, R10
+	JMP         vectors15
+
+vectorsEnd16:
+vectors17:
+	CMPQ        R10, $+64
+	JL          vectorsEnd18
+	VMOVUPS     (CX), Z3
+	VMOVUPS     (DX), Z4
+	VFMADD231PS Z3, Z4, Z1
+	PREFETCHT0  (DI)
+	PREFETCHT0  (R9)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, R9
+	SUBQ        $+64, R10
+	JMP         vectors17
+
+vectorsEnd18:
+	CMPQ        R8, SI
+	JE          done19
+	VMOVUPS.Z   (CX), K1, Z3
+	VMOVUPS.Z   (DX), K1, Z4
+	VFMADD231PS Z3, Z4, Z1
+	PREFETCHT0  (DI)
+	PREFETCHT0  (R9)
+
+done19:
+	SUBQ          R8, CX
+	SUBQ          R8, DX
+	SUBQ          R8, DI
+	SUBQ          R8, R9
+	VADDPS        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y2, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0x4e, X1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0xb1, X1, X2
+	VADDPS        X2, X1, X1
+	VBROADCASTSS  X1, Z1
+	LEAQ          (AX)(SI*4), DI
+	MOVQ          R8, R9
+
+vectors20:
+	CMPQ        R9, $+128
+	JL          vectorsEnd21
+	VMOVUPS     (CX), Z2
+	VMOVUPS     64(CX), Z5
+	VANDPS      (AX), Z0, Z3
+	VANDPS      64(AX), Z0, Z6
+	VSUBPS      Z1, Z2, Z2
+	VSUBPS      Z1, Z5, Z5
+	VMOVUPS     (DX), Z4
+	VMOVUPS     64(DX), Z7
+	VFMADD231PS Z4, Z2, Z3
+	VFMADD231PS Z7, Z5, Z6
+	VMOVUPS     Z3, (AX)
+	VMOVUPS     Z6, 64(AX)
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	SUBQ        $+128, R9
+	JMP         vectors20
+
+vectorsEnd21:
+vectors22:
+	CMPQ        R9, $+64
+	JL          vectorsEnd23
+	VMOVUPS     (CX), Z2
+	VANDPS      (AX), Z0, Z3
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS     (DX), Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, (AX)
+	PREFETCHT0  (DI)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	SUBQ        $+64, R9
+	JMP         vectors22
+
+vectorsEnd23:
+	CMPQ        R8, SI
+	JE          done24
+	VMOVUPS.Z   (CX), K1, Z2
+	VMOVUPS.Z   (AX), K1, Z3
+	VANDPS      Z0, Z3, Z3
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS.Z   (DX), K1, Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     Z3, K1, (AX)
+	PREFETCHT0  (DI)
+
+done24:
+	SUBQ R8, AX
+	SUBQ R8, CX
+	SUBQ R8, DX
+	SUBQ R8, DI
+	ADDQ SI, AX
+	ADDQ SI, CX
+	ADDQ SI, DX
+	SUBQ $0x01, BX
+	JMP  rows13
+
+rowsEnd14:
 	VZEROUPPER
 	RET
 
@@ -297,9 +2715,6 @@ GLOBL c_42b20000<>(SB), RODATA|NOPTR, $4
 DATA c_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 GLOBL c_3fb8aa3b<>(SB), RODATA|NOPTR, $4
 
-DATA c_3f317218<>+0(SB)/4, $0x3f317218
-GLOBL c_3f317218<>(SB), RODATA|NOPTR, $4
-
 DATA c_b102e308<>+0(SB)/4, $0xb102e308
 GLOBL c_b102e308<>(SB), RODATA|NOPTR, $4
 
@@ -317,6 +2732,3 @@ GLOBL c_3e2aaa48<>(SB), RODATA|NOPTR, $4
 
 DATA c_3efffffe<>+0(SB)/4, $0x3efffffe
 GLOBL c_3efffffe<>(SB), RODATA|NOPTR, $4
-
-DATA c_3f800000<>+0(SB)/4, $0x3f800000
-GLOBL c_3f800000<>(SB), RODATA|NOPTR, $4
