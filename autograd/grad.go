@@ -66,7 +66,7 @@ func (t *Tape) pass(x, y *Var) {
 }
 
 func (t *Tape) lend(x *Var) {
-	x.Grad = t.arena.New(x.Shape()...)
+	x.Grad = t.memory(x, x.Shape()...)
 	x.loan = t.loans.next()
 	x.loan.holders = 1
 	t.borrowers = append(t.borrowers, x)

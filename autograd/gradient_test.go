@@ -77,6 +77,26 @@ func operations() []operation {
 		{"Residual with drop path", [][]int{{3, 2, 5}, {3, 2, 5}},
 			func(t *Tape, xs []*Var) *Var { return t.Residual(xs[0], xs[1], residualScale) },
 			func(xs [][]float64) []float64 { return refResidual(xs[0], xs[1], residualScale) }},
+		{"SelectSamples", [][]int{{4, 2, 5}},
+			func(t *Tape, xs []*Var) *Var { return t.SelectSamples(xs[0], []int{0, 2}) },
+			func(xs [][]float64) []float64 { return slices.Concat(xs[0][:10], xs[0][20:30]) }},
+		{"ResidualSamples", [][]int{{4, 2, 5}, {2, 2, 5}},
+			func(t *Tape, xs []*Var) *Var { return t.ResidualSamples(xs[0], xs[1], []int{1, 3}, 1.25) },
+			func(xs [][]float64) []float64 { return refResidualSamples(xs[0], xs[1]) }},
+		{"a branch of some samples", [][]int{{4, 2, 5}, {5, 5}, {5}, {5}},
+			func(t *Tape, xs []*Var) *Var {
+				some := t.SelectSamples(xs[0], []int{1, 3})
+				h := t.LayerNorm(some, xs[2], xs[3], 1e-6)
+				branch := t.Linear(h, xs[1], nil)
+				t.Done(h, some)
+				y := t.ResidualSamples(xs[0], branch, []int{1, 3}, 1.25)
+				t.Done(branch)
+				return y
+			},
+			func(xs [][]float64) []float64 {
+				some := slices.Concat(xs[0][10:20], xs[0][30:])
+				return refResidualSamples(xs[0], refLinear(refLayerNorm(some, xs[2], xs[3], 1e-6), xs[1], nil, 5, 5))
+			}},
 		{"LinearResidual", [][]int{{3, 2, 7}, {3, 2, 5}, {7, 5}, {7}},
 			func(t *Tape, xs []*Var) *Var { return t.LinearResidual(xs[0], xs[1], xs[2], xs[3], nil) },
 			func(xs [][]float64) []float64 {

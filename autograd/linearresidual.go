@@ -10,7 +10,7 @@ func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
 	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = residual + scale·(x·wᵀ + bias)
-		branch := t.scaled(dy, scale)
+		branch := t.scaled(y, scale)
 		db := t.sum(bias)
 		dx, addX := t.grad(x)
 		dw, addW := t.grad(w)
@@ -21,13 +21,13 @@ func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
 	return y
 }
 
-// scaled is dy times scale by its leading dimension: dy itself if scale is nil, otherwise a tensor that free gives back.
-func (t *Tape) scaled(dy *tensor.Tensor, scale []float32) *tensor.Tensor {
+// scaled is y's gradient times scale by its leading dimension: the gradient itself if scale is nil, otherwise a tensor that free gives back.
+func (t *Tape) scaled(y *Var, scale []float32) *tensor.Tensor {
 	if scale == nil {
-		return dy
+		return y.Grad
 	}
-	s := t.arena.New(dy.Shape()...)
-	tensor.ScaleRows(s, dy, scale, false)
+	s := t.memory(y, y.shape...)
+	tensor.ScaleRows(s, y.Grad, scale, false)
 	return s
 }
 

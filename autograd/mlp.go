@@ -10,18 +10,18 @@ import "github.com/godino-ml/godino/tensor"
 // ones, and it is kept until Backward.
 func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale []float32) *Var {
 	y := t.output(t.withCols(x.Value, w2.Value.Dim(0)), x, w1, b1, w2, b2, residual)
-	a := t.arena.New(t.withCols(x.Value, w1.Value.Dim(0))...)
+	a := t.memory(y, t.withCols(x.Value, w1.Value.Dim(0))...)
 	if !y.needsGrad {
 		tensor.MLPForward(y.Value, a, nil, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
 		t.arena.Free(a)
 		return y
 	}
-	dadh := t.arena.New(a.Shape()...)
+	dadh := t.memory(y, a.Shape()...)
 	tensor.MLPForward(y.Value, a, dadh, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
 	t.keeps(y, x, w1, w2)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// h = x·w1ᵀ + b1; a = gelu(h); y = residual + scale·(a·w2ᵀ + b2)
-		branch := t.scaled(dy, scale)
+		branch := t.scaled(y, scale)
 		db1, db2 := t.sum(b1), t.sum(b2)
 		dw2, addW2 := t.grad(w2)
 		dw1, addW1 := t.grad(w1)

@@ -17,6 +17,8 @@ type Tape struct {
 	loans     slab[loan]
 	borrowers []*Var // Vars whose Grad the arena may have lent
 	shape     []int  // see withCols
+	indices   []int  // see Indices
+	taken     int    // of indices
 }
 
 // undo is how to undo the operation that made y from y's gradient. backward reads the Values of Tape.kept from where the undo before it ends
@@ -58,7 +60,17 @@ func (t *Tape) Reset() {
 		y.Value = nil // whoever still uses it meets nil
 	}
 	t.results.reset()
+	t.taken = 0
 	t.arena.Reset()
+}
+
+// Indices lends n undefined numbers until Reset, as the samples of SelectSamples.
+func (t *Tape) Indices(n int) []int {
+	if n > len(t.indices)-t.taken {
+		t.indices, t.taken = make([]int, max(n, 2*len(t.indices))), 0
+	}
+	t.taken += n
+	return t.indices[t.taken-n : t.taken : t.taken]
 }
 
 // Done says that the caller will not use the Values of these Vars again, results of operations of this tape, in later operations or otherwise.
@@ -136,16 +148,29 @@ func (t *Tape) remake(i int) {
 	}
 	for _, v := range t.kept[from:t.undo[i].kept] {
 		if v.Value == nil && v.again != nil {
-			v.Value = t.arena.New(v.shape...)
+			v.Value = t.memory(v, v.shape...)
 			v.again()
 		}
 	}
 }
 
-// output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does.
+// output makes the Var of an operation's result, of undefined elements, which needs a gradient if an input does. Its memory has room for as
+// many samples as an input's.
 func (t *Tape) output(shape []int, inputs ...*Var) *Var {
+	var r room
+	for _, x := range inputs {
+		if x != nil && x.room != (room{}) {
+			r = x.room
+		}
+	}
+	return t.outputOf(r, shape, inputs...)
+}
+
+// outputOf is output with that room.
+func (t *Tape) outputOf(r room, shape []int, inputs ...*Var) *Var {
 	y := t.results.next()
-	*y = Var{Value: t.arena.New(shape...), shape: append(y.shape[:0], shape...)}
+	*y = Var{shape: append(y.shape[:0], shape...), room: r}
+	y.Value = t.memory(y, y.shape...)
 	if t.record {
 		for _, x := range inputs {
 			if x != nil && x.needsGrad {
@@ -154,6 +179,18 @@ func (t *Tape) output(shape []int, inputs ...*Var) *Var {
 		}
 	}
 	return y
+}
+
+// memory is a tensor of undefined elements with as much room as y has.
+func (t *Tape) memory(y *Var, shape ...int) *tensor.Tensor {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	if y.room.used > 0 {
+		n = (n*y.room.all + y.room.used - 1) / y.room.used
+	}
+	return t.arena.NewOf(n, shape...)
 }
 
 // keeps says that the backward of the operation that made y, which undoes records next, reads the Values of these Vars.

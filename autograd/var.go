@@ -14,10 +14,14 @@ type Var struct {
 	kept      bool           // a backward reads Value
 	done      bool           // see Tape.Done
 	again     func()         // see Tape.recomputes
+	room      room           // of the memory of Value and Grad
 	shape     []int          // of the result of an operation, whose Value may be gone; nil for others
 	cleared   *tensor.Tensor // the memory of a parameter's Grad since ZeroGrad
 	loan      *loan          // nil unless Grad is lent by the arena of a tape
 }
+
+// room says that a Var has used of all samples: the memory that it and its like get is for all of them. The zero room is for no more than is used.
+type room struct{ used, all int }
 
 // loan counts the Vars that hold the same lent gradient: several may read it, but who adds to it needs it alone.
 type loan struct{ holders int }

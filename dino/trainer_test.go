@@ -298,6 +298,25 @@ func TestStepReusesMemory(t *testing.T) {
 	}
 }
 
+// TestStepDropsPaths: how many samples drop path leaves out changes from step to step; the memory does not.
+func TestStepDropsPaths(t *testing.T) {
+	c := tinyConfig()
+	c.Arch, c.DropPathRate = "vit:dim=64,depth=4,heads=2", 0.5
+	tr := newTrainer(t, c, 800)
+	b := randomBatch(c, 8, 1)
+	steps := func(n int) int64 {
+		for range n {
+			if _, err := tr.Step(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return tr.arena.Bytes()
+	}
+	if early, late := steps(20), steps(40); early != late {
+		t.Errorf("the arena grew from %d to %d bytes after 20 steps", early, late)
+	}
+}
+
 // The logits of a step's views with every prototype, and the prototypes' normalised weights, would be its largest tensors: neither may exist.
 func TestStepStreamsPrototypes(t *testing.T) {
 	c := tinyConfig()

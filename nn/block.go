@@ -38,55 +38,80 @@ func newBlock(in initializer, name string, c ViTConfig, index int) *Block {
 
 // Forward maps tokens x (B, N, C) to the same shape. It ends the use of x (see autograd.Tape.Done).
 func (b *Block) Forward(t *autograd.Tape, x *autograd.Var, drop *DropPath) *autograd.Var {
-	h := b.Norm1.Forward(t, x)
-	a := b.Attn.heads(t, h)
-	t.Done(h)
-	y := b.rest(t, x, a, drop)
+	a, paths := b.gather(t, x, drop)
+	mid := b.addHeads(t, x, a, paths)
 	t.Done(x)
-	return y
+	return b.addMLP(t, mid, drop)
 }
 
 // ForwardClass is the class token (B, C) of Forward. Once the heads have gathered, every token goes its own way: the others need not be
 // computed when nobody looks at them, as after the last block. It ends the use of x.
 func (b *Block) ForwardClass(t *autograd.Tape, x *autograd.Var, drop *DropPath) *autograd.Var {
-	h := b.Norm1.Forward(t, x)
-	a := b.Attn.heads(t, h)
+	a, paths := b.gather(t, x, drop)
 	class, x0 := t.SelectToken(a, 0), t.SelectToken(x, 0)
-	t.Done(h, a, x)
-	y := b.rest(t, x0, class, drop)
+	t.Done(a, x)
+	mid := b.addHeads(t, x0, class, paths)
 	t.Done(x0)
-	return y
+	return b.addMLP(t, mid, drop)
 }
 
-// rest is the block after the heads of its attention have gathered a, whose use it ends.
-func (b *Block) rest(t *autograd.Tape, x, a *autograd.Var, drop *DropPath) *autograd.Var {
-	n := x.Value.Dim(0)
-	keep := drop.scale(t, b.dropRate, b.index, attentionBranch, n)
-	var mid *autograd.Var
-	if b.Scale1.Var == nil {
-		mid = b.Attn.Proj.addTo(t, x, a, keep)
+// gather is what the heads of the attention gather for the samples that take its branch, (b, N, C).
+func (b *Block) gather(t *autograd.Tape, x *autograd.Var, drop *DropPath) (*autograd.Var, paths) {
+	p := drop.paths(t, b.dropRate, b.index, attentionBranch, x.Value.Dim(0))
+	in := p.of(t, x)
+	h := b.Norm1.Forward(t, in)
+	a := b.Attn.heads(t, h)
+	t.Done(h)
+	if in != x {
+		t.Done(in)
+	}
+	return a, p
+}
+
+// addHeads adds the attention's branch to x, from what its heads have gathered, a, whose use it ends.
+func (b *Block) addHeads(t *autograd.Tape, x, a *autograd.Var, p paths) *autograd.Var {
+	var y *autograd.Var
+	if p.some() || b.Scale1.Var != nil {
+		y = add(t, x, b.Attn.Proj.Forward(t, a), b.Scale1, p)
 	} else {
-		mid = addScaled(t, x, b.Attn.Proj.Forward(t, a), b.Scale1, keep)
+		y = b.Attn.Proj.addTo(t, x, a, p.scales(t))
 	}
 	t.Done(a)
-	h := b.Norm2.Forward(t, mid)
-	keep = drop.scale(t, b.dropRate, b.index, mlpBranch, n)
-	var y *autograd.Var
-	if b.Scale2.Var == nil {
-		y = b.MLP.addTo(t, mid, h, keep)
-	} else {
-		y = addScaled(t, mid, b.MLP.Forward(t, h), b.Scale2, keep)
-	}
-	t.Done(h, mid)
 	return y
 }
 
-// addScaled is x + keep·gamma·branch with LayerScale's gamma and drop path's keep. It ends the use of branch.
-func addScaled(t *autograd.Tape, x, branch *autograd.Var, gamma Param, keep []float32) *autograd.Var {
-	scaled := t.LayerScale(branch, gamma.Var)
+// addMLP adds the MLP's branch to x, whose use it ends.
+func (b *Block) addMLP(t *autograd.Tape, x *autograd.Var, drop *DropPath) *autograd.Var {
+	p := drop.paths(t, b.dropRate, b.index, mlpBranch, x.Value.Dim(0))
+	in := p.of(t, x)
+	h := b.Norm2.Forward(t, in)
+	var y *autograd.Var
+	if p.some() || b.Scale2.Var != nil {
+		y = add(t, x, b.MLP.Forward(t, h), b.Scale2, p)
+	} else {
+		y = b.MLP.addTo(t, x, h, p.scales(t))
+	}
+	t.Done(h, x)
+	if in != x {
+		t.Done(in)
+	}
+	return y
+}
+
+// add is x + gamma·branch for the samples that take the branch, with LayerScale's gamma if the model has one. It ends the use of branch.
+func add(t *autograd.Tape, x, branch *autograd.Var, gamma Param, p paths) *autograd.Var {
+	if gamma.Var != nil {
+		scaled := t.LayerScale(branch, gamma.Var)
+		t.Done(branch)
+		branch = scaled
+	}
+	var y *autograd.Var
+	if p.some() {
+		y = t.ResidualSamples(x, branch, p.samples, p.scale)
+	} else {
+		y = t.Residual(x, branch, p.scales(t))
+	}
 	t.Done(branch)
-	y := t.Residual(x, scaled, keep)
-	t.Done(scaled)
 	return y
 }
 

@@ -18,19 +18,53 @@ const (
 	mlpBranch
 )
 
-// scale is what the branch of a block is multiplied by for each of n samples: 0 with probability rate, else 1/(1−rate), so that its
-// expectation stays. It is nil, for all ones, without drop path; its memory is the tape's.
-func (d *DropPath) scale(t *autograd.Tape, rate float64, block, branch, n int) []float32 {
+// paths says which of n samples take the branch of a block: each with probability 1−rate. The list is lent by the tape.
+func (d *DropPath) paths(t *autograd.Tape, rate float64, block, branch, n int) paths {
+	p := paths{all: n, scale: 1}
 	if d == nil || rate == 0 {
-		return nil
+		return p
 	}
-	scale := t.Arena().New(n).Data()
 	keep := 1 - rate
-	for i := range scale {
-		scale[i] = 0
+	p.scale = float32(1 / keep)
+	p.samples = t.Indices(n)[:0]
+	for i := range n {
 		if float64(tensor.Uniform(d.Seed, d.Step, d.Pass, uint64(block), uint64(branch), uint64(i))) < keep {
-			scale[i] = float32(1 / keep)
+			p.samples = append(p.samples, i)
 		}
 	}
-	return scale
+	return p
+}
+
+// paths are the samples that take a branch, in ascending order, and what it is multiplied by, 1/(1−rate), so that its expectation stays. Without
+// drop path samples is nil: all take it.
+type paths struct {
+	samples []int
+	all     int
+	scale   float32
+}
+
+// some says that some samples take the branch and others do not: what they would add is not computed at all.
+func (p paths) some() bool { return len(p.samples) > 0 && len(p.samples) < p.all }
+
+// of is x of the samples that take the branch.
+func (p paths) of(t *autograd.Tape, x *autograd.Var) *autograd.Var {
+	if !p.some() {
+		return x
+	}
+	return t.SelectSamples(x, p.samples)
+}
+
+// scales are what the branch is multiplied by for every sample if all take it or none, nil for all ones; their memory is the tape's.
+func (p paths) scales(t *autograd.Tape) []float32 {
+	if p.samples == nil {
+		return nil
+	}
+	scales := t.Arena().New(p.all).Data()
+	for i := range scales {
+		scales[i] = p.scale
+	}
+	if len(p.samples) == 0 {
+		clear(scales)
+	}
+	return scales
 }

@@ -23,78 +23,92 @@ func TestDropPathRates(t *testing.T) {
 	}
 }
 
-// TestDropPathScale: the share of dropped samples is the rate, the others make up for them, and every part of the key counts.
-func TestDropPathScale(t *testing.T) {
-	tape := autograd.NewEvalTape(tensor.NewArena(tensor.NewCPU(kernels.Reference(), 1)))
+// TestDropPathSamples: the share of samples that do not take a branch is the rate, the others make up for them, and every part of the key
+// counts.
+func TestDropPathSamples(t *testing.T) {
 	const n, rate = 20000, 0.3
+	tape := autograd.NewEvalTape(tensor.NewArena(tensor.CPU()))
 	key := DropPath{Seed: 1, Step: 2, Pass: 3}
-	scale := key.scale(tape, rate, 4, attentionBranch, n)
-	dropped := 0
-	for _, s := range scale {
-		switch s {
-		case 0:
-			dropped++
-		case float32(1 / 0.7):
-		default:
-			t.Fatalf("scale %v, want 0 or 1/0.7", s)
-		}
+	p := key.paths(tape, rate, 4, attentionBranch, n)
+	if p.scale != float32(1/0.7) || !slices.IsSorted(p.samples) || p.samples[len(p.samples)-1] >= n {
+		t.Fatalf("scale %v, want 1/0.7; samples %d…%d", p.scale, p.samples[0], p.samples[len(p.samples)-1])
 	}
-	if got := float64(dropped) / n; !(math.Abs(got-rate) < 4*math.Sqrt(rate*(1-rate)/n)) {
+	if got := 1 - float64(len(p.samples))/n; !(math.Abs(got-rate) < 4*math.Sqrt(rate*(1-rate)/n)) {
 		t.Errorf("%g dropped, want %g", got, rate)
 	}
-	if !slices.Equal(scale, key.scale(tape, rate, 4, attentionBranch, n)) {
+	if !slices.Equal(p.samples, key.paths(tape, rate, 4, attentionBranch, n).samples) {
 		t.Error("the same key drops other branches")
 	}
-	for name, other := range map[string][]float32{
-		"seed":   (&DropPath{Seed: 9, Step: 2, Pass: 3}).scale(tape, rate, 4, attentionBranch, n),
-		"step":   (&DropPath{Seed: 1, Step: 9, Pass: 3}).scale(tape, rate, 4, attentionBranch, n),
-		"pass":   (&DropPath{Seed: 1, Step: 2, Pass: 9}).scale(tape, rate, 4, attentionBranch, n),
-		"block":  key.scale(tape, rate, 5, attentionBranch, n),
-		"branch": key.scale(tape, rate, 4, mlpBranch, n),
+	for name, other := range map[string]paths{
+		"seed":   (&DropPath{Seed: 9, Step: 2, Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
+		"step":   (&DropPath{Seed: 1, Step: 9, Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
+		"pass":   (&DropPath{Seed: 1, Step: 2, Pass: 9}).paths(tape, rate, 4, attentionBranch, n),
+		"block":  key.paths(tape, rate, 5, attentionBranch, n),
+		"branch": key.paths(tape, rate, 4, mlpBranch, n),
 	} {
 		both := 0
-		for i, s := range other {
-			if s == 0 && scale[i] == 0 {
+		for _, i := range other.samples {
+			if _, ok := slices.BinarySearch(p.samples, i); ok {
 				both++
 			}
 		}
-		if got, want := float64(both)/n, rate*rate; !(math.Abs(got-want) < 4*math.Sqrt(want/n)) {
-			t.Errorf("%g dropped with both keys that differ in the %s, want %g", got, name, want)
+		if got, want := float64(both)/n, (1-rate)*(1-rate); !(math.Abs(got-want) < 4*math.Sqrt(want*(1-want)/n)) {
+			t.Errorf("%g kept with both keys that differ in the %s, want %g", got, name, want)
 		}
 	}
-	if (*DropPath)(nil).scale(tape, rate, 4, mlpBranch, n) != nil || key.scale(tape, 0, 4, mlpBranch, n) != nil {
-		t.Error("drop path without a key or a rate")
+	for _, p := range []paths{(*DropPath)(nil).paths(tape, rate, 4, mlpBranch, n), key.paths(tape, 0, 4, mlpBranch, n)} {
+		if p.samples != nil || p.scale != 1 || p.some() {
+			t.Error("drop path without a key or a rate")
+		}
 	}
 }
 
-// TestBlockDropPath: the branches of a block are dropped by their own keys.
+// TestBlockDropPath: the branches of a block are dropped by their own keys, for some samples, for all and for none; the others are what they are
+// without those that are dropped. A batch of one has all or none.
 func TestBlockDropPath(t *testing.T) {
 	dev := tensor.NewCPU(kernels.Best(), 1)
-	c := small
-	c.DropPathRate = 0.5
-	m := NewVisionTransformer(dev, c, 1)
-	lively(m)
-	tape := autograd.NewTape(poisoned(dev))
-	drop := &DropPath{Seed: 1}
-	last := c.Depth - 1
-	const n = 64
-	x := autograd.NewConst(images(dev, n, 1, 8).View(n, 1, c.Dim))
-	y := m.Blocks[last].Forward(tape, x, drop)
-	full := m.Blocks[last].Forward(tape, x, nil)
-	attention, mlp := drop.scale(tape, 0.5, last, attentionBranch, n), drop.scale(tape, 0.5, last, mlpBranch, n)
-	kinds := map[[2]float32]int{}
-	for i := range n {
-		kinds[[2]float32{attention[i], mlp[i]}]++
-		row := y.Value.Slice(i, i+1).Data()
-		both := attention[i] == 0 && mlp[i] == 0
-		if same := slices.Equal(row, x.Value.Slice(i, i+1).Data()); same != both {
-			t.Errorf("sample %d, scales %v and %v: unchanged: %v", i, attention[i], mlp[i], same)
+	for _, c := range []ViTConfig{small, full} {
+		c.DropPathRate = 0.5
+		m := NewVisionTransformer(dev, c, 1)
+		lively(m)
+		last := c.Depth - 1
+		block := m.Blocks[last]
+		kinds := map[[2]bool]int{}
+		for _, n := range []int{64, 1, 1, 1, 1, 1, 1, 1, 1} {
+			tape := autograd.NewTape(poisoned(dev))
+			drop := &DropPath{Seed: uint64(len(kinds)), Step: uint64(kinds[[2]bool{}])}
+			x := autograd.NewConst(images(dev, n, 1, 8).View(n, 1, c.Dim))
+			y := block.Forward(tape, tape.Residual(x, x, make([]float32, n)), drop)
+			attention, mlp := drop.paths(tape, 0.5, last, attentionBranch, n), drop.paths(tape, 0.5, last, mlpBranch, n)
+			for i := range n {
+				_, a := slices.BinarySearch(attention.samples, i)
+				_, b := slices.BinarySearch(mlp.samples, i)
+				kinds[[2]bool{a, b}]++
+				// The block by its definition, on this sample alone.
+				z := autograd.NewConst(x.Value.Slice(i, i+1))
+				gamma := func(z *autograd.Var, g Param) *autograd.Var {
+					if g.Var == nil {
+						return z
+					}
+					return tape.LayerScale(z, g.Var)
+				}
+				if a {
+					h := block.Attn.Proj.Forward(tape, block.Attn.heads(tape, block.Norm1.Forward(tape, z)))
+					z = tape.Residual(z, gamma(h, block.Scale1), []float32{attention.scale})
+				}
+				if b {
+					h := block.MLP.Forward(tape, block.Norm2.Forward(tape, z))
+					z = tape.Residual(z, gamma(h, block.Scale2), []float32{mlp.scale})
+				}
+				for j, v := range y.Value.Slice(i, i+1).Data() {
+					if d := math.Abs(float64(v - z.Value.Data()[j])); !(d <= 1e-5) {
+						t.Fatalf("sample %d of %d, branches %v, %v: %v, want %v", i, n, a, b, v, z.Value.Data()[j])
+					}
+				}
+			}
 		}
-		if slices.Equal(row, full.Value.Slice(i, i+1).Data()) {
-			t.Errorf("sample %d, scales %v and %v: as without drop path", i, attention[i], mlp[i])
+		if len(kinds) != 4 {
+			t.Errorf("%v: want both, either and none dropped", kinds)
 		}
-	}
-	if len(kinds) != 4 {
-		t.Errorf("%v: want both, either and none dropped", kinds)
 	}
 }

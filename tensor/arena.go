@@ -6,7 +6,7 @@ import "math"
 // and lent again, so that a pass of the same shapes as the last allocates nothing. An Arena belongs to one goroutine.
 type Arena struct {
 	dev    *Device
-	free   map[int][]*Tensor // by length of data
+	free   map[int][]*Tensor // by capacity of data
 	lent   []*Tensor
 	bytes  int64
 	inUse  int64
@@ -21,20 +21,25 @@ func NewArena(dev *Device) *Arena { return &Arena{dev: dev, free: map[int][]*Ten
 func (a *Arena) Device() *Device { return a.dev }
 
 // New lends a tensor whose elements are undefined: the operation that takes it must write all of them.
-func (a *Arena) New(shape ...int) *Tensor {
-	n := product(shape)
+func (a *Arena) New(shape ...int) *Tensor { return a.NewOf(product(shape), shape...) }
+
+// NewOf is New in a block of size elements, at least as many as the tensor has: tensors whose shape changes from pass to pass share blocks of
+// the largest.
+func (a *Arena) NewOf(size int, shape ...int) *Tensor {
 	var t *Tensor
-	if list := a.free[n]; len(list) > 0 {
+	if list := a.free[size]; len(list) > 0 {
 		t = list[len(list)-1]
-		a.free[n] = list[:len(list)-1]
+		a.free[size] = list[:len(list)-1]
 		t.shape = append(t.shape[:0], shape...)
 	} else {
-		t = New(a.dev, shape...)
-		a.bytes += int64(n) * 4
+		t = New(a.dev, size)
+		t.shape = append(t.shape[:0], shape...)
+		a.bytes += int64(size) * 4
 	}
+	t.data = t.data[:product(shape)]
 	a.lent = append(a.lent, t)
 	t.lent = len(a.lent)
-	a.inUse += int64(n) * 4
+	a.inUse += int64(size) * 4
 	a.maxUse = max(a.maxUse, a.inUse)
 	if a.poison {
 		fillNaN(t.data)
@@ -76,10 +81,11 @@ func (a *Arena) Reset() {
 
 func (a *Arena) giveBack(t *Tensor) {
 	t.lent = 0
-	a.free[len(t.data)] = append(a.free[len(t.data)], t)
-	a.inUse -= int64(len(t.data)) * 4
+	size := cap(t.data)
+	a.free[size] = append(a.free[size], t)
+	a.inUse -= int64(size) * 4
 	if a.poison {
-		fillNaN(t.data)
+		fillNaN(t.data[:size])
 	}
 }
 

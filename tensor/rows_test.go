@@ -39,6 +39,9 @@ var rowsCases = []rowsCase{
 	{"ScaleRows", func(m *rowsMaker, add bool) {
 		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), []float32{1, 0, 1 / 0.9, -2}, add)
 	}},
+	{"SelectSamples", func(m *rowsMaker, add bool) {
+		SelectSamples(m.out(3, 71, rowsC), m.in(5, 71, rowsC), []int{0, 1, 4}, 1.5, add)
+	}},
 	{"Linear", func(m *rowsMaker, add bool) {
 		LinearBackward(m.out(70, 40), m.out(50, 40), m.grad(50), m.in(70, 50), m.in(70, 40), m.in(50, 40), add, add)
 	}},
@@ -229,6 +232,17 @@ func TestResidual(t *testing.T) {
 				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
 			}
 		}
+		// The same for a branch of samples 0 and 2 alone.
+		some := New(dev, 2, 30, 700)
+		SelectSamples(some, branch, []int{0, 2}, 1, false)
+		Fill(branch, 0)
+		ResidualSamples(y, y, some, []int{0, 2}, -2)
+		ResidualSamples(branch, nil, some, []int{0, 2}, -2)
+		for i, v := range branch.data {
+			if e := math.Abs(float64(y.data[i] - x.data[i] - v)); !(e <= 2e-6) || (v == 0) != (i/21000 == 1) {
+				t.Fatalf("element %d: %g with a branch of %g", i, y.data[i], v)
+			}
+		}
 		a, b := m.in(50, 999), m.in(50, 999)
 		AddForward(b, a, b)
 		c := m.in(50, 999)
@@ -330,6 +344,8 @@ func TestRowsShapeErrors(t *testing.T) {
 		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true, true) },
 		"AddForward":             func() { AddForward(a, a, b) },
 		"Residual":               func() { Residual(a, a, a, []float32{1, 1}) },
+		"SelectSamples":          func() { SelectSamples(a, b, []int{2, 1, 0}, 1, false) },
+		"ResidualSamples":        func() { ResidualSamples(b, b, a, []int{0, 1, 4}, 1) },
 		"ScaleRows":              func() { ScaleRows(a, a, []float32{1, 1}, true) },
 		"PrototypeCrossEntropyForward": func() {
 			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, [][]int{{0}, {0}, {0}, {4}}, 1)
