@@ -16,8 +16,9 @@ func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale []float32) *Var {
 		t.arena.Free(a)
 		return y
 	}
-	dadh := t.memory(y, a.Shape()...)
-	tensor.MLPForward(y.Value, a, dadh, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
+	h := t.memory(y, a.Shape()...)
+	tensor.MLPForward(y.Value, a, h, x.Value, w1.Value, b1.tensor(), w2.Value, b2.tensor(), residual.tensor(), scale)
+	t.arena.Free(a)
 	t.keeps(y, x, w1, w2)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// h = x·w1ᵀ + b1; a = gelu(h); y = residual + scale·(a·w2ᵀ + b2)
@@ -26,10 +27,11 @@ func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale []float32) *Var {
 		dw2, addW2 := t.grad(w2)
 		dw1, addW1 := t.grad(w1)
 		dx, addX := t.grad(x)
-		tensor.MLPBackward(dx, dw1, db1, dw2, db2, branch, x.Value, a, dadh, w1.Value, w2.Value, addX, addW1, addW2)
+		a := t.memory(y, h.Shape()...)
+		tensor.MLPBackward(dx, dw1, db1, dw2, db2, branch, x.Value, a, h, w1.Value, w2.Value, addX, addW1, addW2)
 		t.free(branch, dy)
 		t.arena.Free(a)
-		t.arena.Free(dadh)
+		t.arena.Free(h)
 		if residual != nil {
 			t.pass(residual, y)
 		}

@@ -11,24 +11,18 @@ package tensor
 //	w1, b1      (hidden, in), (hidden)
 //	w2, b2      (out, hidden), (out)
 //
-// a (…, hidden) gets gelu(h), and dadh (…, hidden) gelu'(h), both for the backward; without one, dadh is nil. h itself is nowhere: GELU is taken
-// of every block of it that is ready, and its derivative, which costs little beside it, takes its place.
-func MLPForward(y, a, dadh, x, w1, b1, w2, b2, residual *Tensor, scale []float32) {
+// a (…, hidden) is room for gelu(h), taken of every block of h that is ready. h (…, hidden) is for the backward; without one it is nil.
+func MLPForward(y, a, h, x, w1, b1, w2, b2, residual *Tensor, scale []float32) {
+	if h == nil {
+		h = a
+	}
+	check(SameShape(a, h), "MLPForward", "a and h of the same shape", a, h)
 	k, n := x.dev.kernels, a.Cols()
-	h, gelu := a, func(i, j, rows, cols int) {
+	linearForward("MLPForward", h, x, w1, b1, func(i, j, rows, cols int) {
 		for at := i*n + j; at < (i+rows)*n; at += n {
-			k.GELUForward(a.data[at:at+cols], a.data[at:at+cols])
+			k.GELUForward(a.data[at:at+cols], h.data[at:at+cols])
 		}
-	}
-	if dadh != nil {
-		check(SameShape(a, dadh), "MLPForward", "a and dadh of the same shape", a, dadh)
-		h, gelu = dadh, func(i, j, rows, cols int) {
-			for at := i*n + j; at < (i+rows)*n; at += n {
-				k.GELUAndDerivative(a.data[at:at+cols], dadh.data[at:at+cols], dadh.data[at:at+cols])
-			}
-		}
-	}
-	linearForward("MLPForward", h, x, w1, b1, gelu)
+	})
 	if residual == nil {
 		check(scale == nil, "MLPForward", "no scale without a residual", y)
 		linearForward("MLPForward", y, a, w2, b2, nil)
@@ -38,11 +32,16 @@ func MLPForward(y, a, dadh, x, w1, b1, w2, b2, residual *Tensor, scale []float32
 }
 
 // MLPBackward undoes MLPForward for dy, the gradient of what is in brackets above. dw2, then dw1, then dx are overwritten, or added to if
-// addW2, addW1 or addX; db1 and db2 are added to. Each may be nil: not wanted. a is used up: it becomes the gradient of h.
-func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, dadh, w1, w2 *Tensor, addX, addW1, addW2 bool) {
+// addW2, addW1 or addX; db1 and db2 are added to. Each may be nil: not wanted. gelu(h) is computed again: to hold it since the forward would
+// take a quarter of the memory of a transformer's block, to save a hundredth of its time. a is room for it, and h is used up.
+func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, h, w1, w2 *Tensor, addX, addW1, addW2 bool) {
 	checkLinear("MLPBackward", dy, a, w2, db2)
 	checkLinear("MLPBackward", a, x, w1, db1)
-	check(SameShape(a, dadh), "MLPBackward", "a and dadh of the same shape", a, dadh)
+	check(SameShape(a, h), "MLPBackward", "a and h of the same shape", a, h)
+	dadh := h
+	a.dev.runElements(a.Len(), func(from, to int) {
+		a.dev.kernels.GELUAndDerivative(a.data[from:to], dadh.data[from:to], h.data[from:to])
+	})
 	linearBackwardWeights("MLPBackward", dw2, db2, dy, a, addW2)
 	if dx == nil && dw1 == nil && db1 == nil {
 		return

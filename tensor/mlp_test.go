@@ -13,7 +13,7 @@ import (
 type mlpCase struct {
 	x, w1, b1, w2, b2, residual, dy *Tensor
 	scale                           []float32
-	y, a, dadh                      *Tensor
+	y, a, h                         *Tensor
 	dx, dw1, db1, dw2, db2          *Tensor
 }
 
@@ -23,15 +23,15 @@ func newMLPCase(dev *Device, samples, tokens, dim, hidden int, scale []float32) 
 	return &mlpCase{
 		x: m.in(samples, tokens, dim), w1: m.in(hidden, dim), b1: m.in(hidden), w2: m.in(dim, hidden), b2: m.in(dim),
 		residual: m.in(samples, tokens, dim), dy: m.in(samples, tokens, dim), scale: scale,
-		y: m.out(samples, tokens, dim), a: m.out(samples, tokens, hidden), dadh: m.out(samples, tokens, hidden),
+		y: m.out(samples, tokens, dim), a: m.out(samples, tokens, hidden), h: m.out(samples, tokens, hidden),
 		dx: m.out(samples, tokens, dim), dw1: m.in(hidden, dim), db1: m.in(hidden), dw2: m.in(dim, hidden), db2: m.in(dim),
 	}
 }
 
 // run goes forward and back; of dy, which is not scaled.
 func (c *mlpCase) run() {
-	MLPForward(c.y, c.a, c.dadh, c.x, c.w1, c.b1, c.w2, c.b2, c.residual, c.scale)
-	MLPBackward(c.dx, c.dw1, c.db1, c.dw2, c.db2, c.dy, c.x, c.a, c.dadh, c.w1, c.w2, false, true, true)
+	MLPForward(c.y, c.a, c.h, c.x, c.w1, c.b1, c.w2, c.b2, c.residual, c.scale)
+	MLPBackward(c.dx, c.dw1, c.db1, c.dw2, c.db2, c.dy, c.x, c.a, c.h, c.w1, c.w2, false, true, true)
 }
 
 // runApart does the same by one operation after the other.
@@ -48,7 +48,7 @@ func (c *mlpCase) runApart() {
 
 func (c *mlpCase) results() []*Tensor { return []*Tensor{c.y, c.dx, c.dw1, c.db1, c.dw2, c.db2} }
 
-// TestMLP: as the operations apart, the same bits for any number of threads, and the same forward without a derivative to keep.
+// TestMLP: as the operations apart, the same bits for any number of threads, and the same forward without what the backward needs.
 func TestMLP(t *testing.T) {
 	forTables(t, func(t *testing.T, table *kernels.Table) {
 		for _, s := range []struct {
@@ -77,7 +77,7 @@ func TestMLP(t *testing.T) {
 					without := newMLPCase(dev, s.samples, s.tokens, s.dim, s.hidden, s.scale)
 					MLPForward(without.y, without.a, nil, without.x, without.w1, without.b1, without.w2, without.b2, without.residual, s.scale)
 					if !slices.Equal(without.y.data, c.y.data) {
-						t.Errorf("other bits without the derivative")
+						t.Errorf("other bits without h")
 					}
 					dev.pool.Close()
 				}
