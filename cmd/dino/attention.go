@@ -60,18 +60,9 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 	if size < 0 || size > 1<<14 {
 		return usageError("--image_size %d: choose 0 to %d", size, 1<<14)
 	}
-	w, h := img.W, img.H
-	if size > 0 {
-		w, h = augment.ShorterSide(w, h, size)
-	}
-	// Before the picture is resized: of 10000×1 px it would take gigabytes.
-	cols, rows := w/patch, h/patch
-	if cols < 1 || rows < 1 || cols*rows > mostTokens {
-		return usageError("--image_size %d: the picture of %d×%d px has %d×%d patches of %d px; choose a size that gives 1 to %d",
-			size, w, h, cols, rows, patch, mostTokens)
-	}
-	if size > 0 {
-		img = augment.Resize(img, w, h)
+	img, cols, rows, err := toPatches(img, size, patch)
+	if err != nil {
+		return usageError("--image_size %d: %w", size, err)
 	}
 	if err := makeDir(c.OutputDir); err != nil {
 		return err
@@ -85,4 +76,21 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 		fmt.Fprintln(t.out, " ", p)
 	}
 	return nil
+}
+
+// toPatches resizes a picture so that its shorter side is size, 0 for as it is, and says how many patches it has.
+func toPatches(img *dataset.RGB, size, patch int) (_ *dataset.RGB, cols, rows int, err error) {
+	w, h := img.W, img.H
+	if size > 0 {
+		w, h = augment.ShorterSide(w, h, size)
+	}
+	// Before the picture is resized: of 10000×1 px it would take gigabytes.
+	cols, rows = w/patch, h/patch
+	if cols < 1 || rows < 1 || cols*rows > mostTokens {
+		return nil, 0, 0, fmt.Errorf("the picture of %d×%d px has %d×%d patches of %d px; choose a size that gives 1 to %d", w, h, cols, rows, patch, mostTokens)
+	}
+	if size > 0 {
+		img = augment.Resize(img, w, h)
+	}
+	return img, cols, rows, nil
 }

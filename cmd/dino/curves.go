@@ -1,12 +1,8 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"math"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/viz"
@@ -17,28 +13,6 @@ const (
 	knnCurveName  = "knn.png"
 	lossCurveName = "loss.png"
 )
-
-// loggedEpochs are the epochs of the run in dir, from its log: those before an interruption too.
-func loggedEpochs(dir string) ([]dino.EpochStats, error) {
-	text, err := os.ReadFile(filepath.Join(dir, dino.LogName))
-	if err != nil {
-		return nil, err
-	}
-	var epochs []dino.EpochStats
-	for line := range strings.Lines(string(text)) {
-		var event struct {
-			Event string `json:"event"`
-			dino.EpochStats
-		}
-		if err := json.Unmarshal([]byte(line), &event); err != nil {
-			return nil, fmt.Errorf("%s: %w", dino.LogName, err)
-		}
-		if event.Event == "epoch" {
-			epochs = append(epochs, event.EpochStats)
-		}
-	}
-	return epochs, nil
-}
 
 // drawCurves draws the course of a run with K outputs into dir: k-NN beside its baselines, if it was measured, and the loss beside ln K.
 func drawCurves(dir string, epochs []dino.EpochStats, outDim int) error {

@@ -43,6 +43,9 @@ type commands struct {
 	Inspect inspectCommand `cmd:"" help:"List the tensors of a file of weights and what network it fits."`
 	Verify  verifyCommand  `cmd:"" help:"Check that checkpoints are whole, or that every image can be read."`
 
+	Report reportCommand `cmd:"" help:"Make the page of a run, report.html, again from its files."`
+	Serve  serveCommand  `cmd:"" help:"Show a run in a browser, live, and where it looks in a picture dropped there."`
+
 	Demo   demoCommand   `cmd:"" help:"Train, score and draw in two minutes, on pictures made here."`
 	Doctor doctorCommand `cmd:"" help:"Say what this machine offers and how fast it is."`
 	Bench  benchCommand  `cmd:"" help:"Measure how fast the engine is here, beside what bounds it."`

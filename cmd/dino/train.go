@@ -13,6 +13,7 @@ import (
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/dino/report"
 	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/nn/weights"
 )
@@ -25,12 +26,14 @@ type trainCommand struct {
 	MaxImages int     `name:"max_images" default:"0" group:"Data" placeholder:"N" help:"Train on N of the images, drawn at random, the same whatever the seed; 0 takes all."`
 	KNNMax    int     `name:"knn_max" default:"20000" group:"Data" placeholder:"N" help:"Most images that vote, and that are judged, in the k-NN score; 0 takes all."`
 
-	Preset string   `group:"Run" placeholder:"NAME" help:"Start from a named set of settings instead of choosing by the data: reference is facebookresearch/dino's defaults."`
-	Config string   `group:"Run" placeholder:"FILE" help:"JSON file of settings, such as the config.json of another run; flags overrule it."`
-	Resume optional `group:"Run" help:"Go on bit for bit from output_dir's latest checkpoint, if there is one, or from a FILE named as value. Settings are the checkpoint's."`
-	Init   string   `group:"Run" placeholder:"FILE" help:"Start from these weights instead of random ones."`
-	DryRun bool     `group:"Run" help:"Print what would be done and stop before training."`
-	JSON   bool     `name:"json" group:"Run" help:"Print JSON objects, one a line."`
+	Preset      string   `group:"Run" placeholder:"NAME" help:"Start from a named set of settings instead of choosing by the data: reference is facebookresearch/dino's defaults."`
+	Config      string   `group:"Run" placeholder:"FILE" help:"JSON file of settings, such as the config.json of another run; flags overrule it."`
+	Resume      optional `group:"Run" help:"Go on bit for bit from output_dir's latest checkpoint, if there is one, or from a FILE named as value. Settings are the checkpoint's."`
+	Init        string   `group:"Run" placeholder:"FILE" help:"Start from these weights instead of random ones."`
+	DryRun      bool     `group:"Run" help:"Print what would be done and stop before training."`
+	Report      bool     `default:"true" group:"Run" help:"Keep report.html in output_dir, rewritten after every epoch; it has thumbnails of some pictures. --report false writes none."`
+	TensorBoard bool     `name:"tensorboard" group:"Run" help:"Also write event files for TensorBoard, into tensorboard/ in output_dir."`
+	JSON        bool     `name:"json" group:"Run" help:"Print JSON objects, one a line."`
 
 	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|stop" help:"What to do when the features collapse: warn, or stop with exit status 3."`
 	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode and crop images; 0 chooses. Results do not depend on it."`
@@ -102,11 +105,11 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 		}
 		return nil
 	}
-	return train1(ctx, t, o, c.JSON)
+	return train1(ctx, t, o, report.Options{NoPage: !c.Report, TensorBoard: c.TensorBoard}, c.JSON)
 }
 
 // train1 opens the run, trains it and says how it ended.
-func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error {
+func train1(ctx context.Context, t *terminal, o dino.Options, ro report.Options, asJSON bool) error {
 	run, err := dino.Open(o)
 	if err != nil {
 		return runError(err)
@@ -120,8 +123,12 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 		p.line("start     %s, into %s", run.Started, o.OutputDir)
 	}
 	begin := time.Now()
-	err = run.Run(ctx, p.events())
+	ro.Version = version()
+	ro.OnError = func(err error) { t.log.Warn(err.Error()) }
+	recorder := report.NewRecorder(run, ro)
+	err = run.Run(ctx, recorder.Events(p.events()))
 	p.finish()
+	recorder.Finish(err)
 	took := durationText(time.Since(begin))
 	switch {
 	case errors.Is(err, dino.ErrInterrupted):
@@ -141,11 +148,11 @@ func train1(ctx context.Context, t *terminal, o dino.Options, asJSON bool) error
 			p.line("speed     %s", speedText(run, p.lastStep))
 		}
 	}
-	epochs, err := loggedEpochs(o.OutputDir)
+	log, err := report.ReadLog(o.OutputDir)
 	if err != nil {
 		return err
 	}
-	return drawCurves(o.OutputDir, epochs, run.Trainer.Config().OutDim)
+	return drawCurves(o.OutputDir, log.Epochs, run.Trainer.Config().OutDim)
 }
 
 // speedText is how fast the last steps were and how near to what the CPU can do: the multiply-add ceiling, measured now.

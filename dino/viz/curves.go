@@ -61,10 +61,11 @@ func CurvesSVG(title, xlabel, ylabel string, series ...Series) ([]byte, error) {
 type chart struct {
 	plot   *plot.Plot
 	legend plot.Legend
+	single bool // one curve, which the title names
 }
 
 func newChart(title, xlabel, ylabel string, series []Series) (*chart, error) {
-	c := &chart{plot: plot.New(), legend: plot.NewLegend()}
+	c := &chart{plot: plot.New(), legend: plot.NewLegend(), single: len(series) == 1}
 	p, legend := c.plot, &c.legend
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, xlabel, ylabel
 	p.Title.Padding = vg.Points(6)
@@ -113,6 +114,10 @@ func newChart(title, xlabel, ylabel string, series []Series) (*chart, error) {
 }
 
 func (c *chart) draw(whole draw.Canvas) {
+	if c.single {
+		c.plot.Draw(whole)
+		return
+	}
 	c.plot.Draw(draw.Crop(whole, 0, -c.legend.Rectangle(whole).Size().X-vg.Points(12), 0, 0))
 	c.legend.Draw(whole)
 }
