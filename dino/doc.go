@@ -15,6 +15,9 @@
 // changes over time, [Loss] the loss, its centre and the figures that tell a collapse, [Checkpoint] what is kept on disk. [Run] is the whole
 // of a training run: epochs, log, checkpoints, k-NN, and what happens when something goes wrong.
 //
+// With labels, afterwards: [TrainLinear] trains a linear classifier on the features of a backbone that stays as it is, [Finetuner.Step] and
+// [FinetuneRun] backbone and classifier together, or from scratch. A [Classifier] is what either leaves on disk.
+//
 // Letters: B images a batch, V = 2+L views (crops) of each, K output dimension of the head, D dimension of the backbone. Views are stacked
 // view-major: all B images of view 0, then all of view 1, and so on; the two large crops come first.
 //

@@ -1,4 +1,4 @@
-// Package eval judges features by the protocols of the DINO paper: weighted nearest neighbours, retrieval, copy detection, labels carried
+// Package eval judges features by the protocols of the DINO paper: weighted nearest neighbours, linear classifiers, retrieval, copy detection, labels carried
 // through a video with their measures J and F; and it tells signs of collapse.
 //
 // Letters: N images, D dimensions of a feature, C classes, k neighbours, T temperature.
