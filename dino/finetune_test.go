@@ -229,6 +229,29 @@ func TestFinetuneLearns(t *testing.T) {
 	}
 }
 
+// TestFinetuneInBF16: as in float32, to the same bytes whatever the threads; the classifier scores in float32.
+func TestFinetuneInBF16(t *testing.T) {
+	o := finetuneOptions(t, 8)
+	o.Config.Precision = tensor.BF16.String()
+	var first []byte
+	for _, threads := range []int{1, 2} {
+		o.OutputDir, o.Device = filepath.Join(t.TempDir(), "run"), tensor.NewCPU(kernels.WithBF16(kernels.Best()), threads)
+		r, epochs := finetuneTo(t, o, 9)
+		if !(epochs[2].Loss < 1) || r.Finetuner.Backbone.ClassToken.Value.Device().Precision() != tensor.BF16 {
+			t.Errorf("%+v", epochs)
+		}
+		text, err := os.ReadFile(filepath.Join(o.OutputDir, BestName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = text
+		} else if !bytes.Equal(first, text) {
+			t.Error("other bytes with other threads")
+		}
+	}
+}
+
 func TestFinetuneRefuses(t *testing.T) {
 	o := finetuneOptions(t, 8)
 	finetuneTo(t, o, 9)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/dino/dataset"
-	"github.com/godino-ml/godino/tensor"
 )
 
 type linearCommand struct {
@@ -181,11 +180,7 @@ func (c *linearCommand) evaluate(ctx context.Context, t *terminal, n *network, v
 
 // loadClassifier reads a classifier and refuses one that was trained on another network.
 func loadClassifier(n *network, path string) (*dino.Classifier, error) {
-	plain, err := n.dev.WithPrecision(tensor.Float32) // as it was trained
-	if err != nil {
-		return nil, err
-	}
-	k, err := dino.LoadClassifier(plain, path)
+	k, err := dino.LoadClassifier(n.dev, path)
 	if err != nil {
 		return nil, checkpointError(err)
 	}

@@ -22,8 +22,13 @@ type Linear struct {
 	still     *autograd.Tape // records nothing: for scores
 }
 
-// NewLinear makes a classifier of features of dim numbers: weight N(0, 0.01²), the same for the same seed, bias 0.
+// NewLinear makes a classifier of features of dim numbers: weight N(0, 0.01²), the same for the same seed, bias 0. It computes in float32 whatever
+// the precision of dev's layers.
 func NewLinear(dev *tensor.Device, dim, classes int, seed uint64) *Linear {
+	dev, err := dev.WithPrecision(tensor.Float32)
+	if err != nil {
+		panic(err) // every device has it
+	}
 	l := &Linear{
 		Weight: nn.Param{Name: "head.weight", Var: autograd.NewParam(tensor.New(dev, classes, dim))},
 		Bias:   nn.Param{Name: "head.bias", Var: autograd.NewParam(tensor.New(dev, classes))},
