@@ -58,7 +58,7 @@ const gemmPackDepth = 128
 
 // gemmPackPanels panels are packed row by row at a time: enough that rows are read in long stretches, and so few, since they often lie in the
 // same sets of the first-level cache, that what is written stays there until its lines are full.
-const gemmPackPanels = 8
+const gemmPackPanels = 12
 
 // Product is a matrix product C = alpha·op(A)·op(B) + beta·D, where op transposes if asked, and what is done along with it.
 //
