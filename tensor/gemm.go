@@ -34,8 +34,9 @@ func (d *Device) Gemm(transA, transB bool, m, n, k int, alpha float32, a []float
 }
 
 const (
-	// gemmSerialFLOP is the product that is not worth waking other threads for.
-	gemmSerialFLOP = 1 << 20
+	// gemmSerialFLOP is the product that is not worth waking other threads for, gemmSerialTransposedFLOP that of a transposed B, which every
+	// thread would have to pack.
+	gemmSerialFLOP, gemmSerialTransposedFLOP = 1 << 19, 1 << 20
 	// A product of so few elements and so many terms is cut along its terms.
 	gemmSplitArea, gemmSplitK, gemmSplitTerms = 64 * 64, 8192, 2048
 )
@@ -90,8 +91,11 @@ func (d *Device) product(p kernels.Product) {
 		g.splitTerms(d)
 		return
 	}
-	threads := d.Threads()
-	if 2*p.M*p.N*p.K <= gemmSerialFLOP {
+	threads, serial := d.Threads(), gemmSerialFLOP
+	if p.TransB {
+		serial = gemmSerialTransposedFLOP
+	}
+	if 2*p.M*p.N*p.K <= serial {
 		threads = 1
 	}
 	g.plan = d.kernels.PlanGemm(&g.Product, threads)
