@@ -44,28 +44,47 @@ type FeatureSet struct {
 
 // Features computes what backbone makes of every image of ds. It stops with ctx's error when ctx ends.
 func Features(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransformer, ds *dataset.Dataset, transform augment.Eval, o FeatureOptions) (*FeatureSet, error) {
-	c := backbone.Config()
-	size := transform.Size()
-	if size < c.PatchSize {
-		return nil, fmt.Errorf("pictures of %d px are smaller than the backbone's patches of %d px", size, c.PatchSize)
-	}
-	patches := (size / c.PatchSize) * (size / c.PatchSize)
-	dim, err := o.dim(c, patches)
+	dim, err := o.featureDim(backbone.Config(), transform.Size())
 	if err != nil {
 		return nil, err
 	}
-	tape := autograd.NewEvalTape(tensor.NewArena(dev))
 	f := &FeatureSet{Features: eval.Features{Dim: dim, Data: make([]float32, 0, ds.Len()*dim)}}
-	err = EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
+	err = EachFeature(ctx, dev, backbone, ds, transform, o, func(indices []int, rows []float32) error {
+		f.Data = append(f.Data, rows...)
+		f.add(ds, indices)
+		return nil
+	})
+	return f, err
+}
+
+// EachFeature is Features for sets that memory does not hold, and for work that is kept as it comes: it gives f the images' numbers and
+// features (n, D) of a batch at a time, in order. Both are valid until f returns. f's error stops it.
+func EachFeature(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTransformer, ds *dataset.Dataset, transform augment.Eval, o FeatureOptions, f func(indices []int, rows []float32) error) error {
+	size := transform.Size()
+	if _, err := o.featureDim(backbone.Config(), size); err != nil {
+		return err
+	}
+	tape := autograd.NewEvalTape(tensor.NewArena(dev))
+	var rows []float32
+	return EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
 		n := len(b.Indices)
-		f.Data = o.appendFeatures(f.Data, tape, backbone, tensor.FromSlice(dev, b.Pixels, n, 3, size, size))
-		f.add(ds, b.Indices)
+		rows = o.appendFeatures(rows[:0], tape, backbone, tensor.FromSlice(dev, b.Pixels, n, 3, size, size))
+		if err := f(b.Indices, rows); err != nil {
+			return err
+		}
 		if o.Progress != nil {
 			o.Progress(b.Indices[n-1]+1, ds.Len())
 		}
 		return nil
 	})
-	return f, err
+}
+
+// featureDim is how many numbers the feature of a picture of size×size has.
+func (o *FeatureOptions) featureDim(c nn.ViTConfig, size int) (int, error) {
+	if size < c.PatchSize {
+		return 0, fmt.Errorf("pictures of %d px are smaller than the backbone's patches of %d px", size, c.PatchSize)
+	}
+	return o.dim(c, (size/c.PatchSize)*(size/c.PatchSize))
 }
 
 // dim is how many numbers the feature of a picture of that many patches has.

@@ -38,6 +38,8 @@ type commands struct {
 	CopyDetect copyDetectCommand `cmd:"" name:"copydetect" help:"Score a network by finding the originals of altered copies: Copydays, or copies made here."`
 	VideoSeg   videoSegCommand   `cmd:"" name:"videoseg" help:"Score a network by carrying the first frame's objects through a video: DAVIS."`
 
+	Search searchCommand `cmd:"" help:"Find similar images, near-duplicates and outliers in an index of a folder or tar."`
+
 	Export  exportCommand  `cmd:"" help:"Write a network for other programs: ONNX, timm, transformers."`
 	Import  importCommand  `cmd:"" help:"Read the weights of DINO, DINOv2, DeiT, timm and transformers."`
 	Inspect inspectCommand `cmd:"" help:"List the tensors of a file of weights and what network it fits."`
@@ -99,7 +101,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "dino: %v\n", err)
 		var p *kong.ParseError
 		if errors.As(err, &p) && p.Context != nil && p.Context.Command() != "" {
-			fmt.Fprintf(errOut, "dino: `dino %s --help` lists the flags\n", p.Context.Selected().Name)
+			fmt.Fprintf(errOut, "dino: `%s --help` lists the flags\n", p.Context.Selected().FullPath())
 		} else {
 			fmt.Fprintln(errOut, "dino: `dino --help` lists the commands")
 		}
@@ -112,7 +114,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	t := &terminal{out: out, err: errOut, log: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime}))}
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(t); err != nil {
-		fmt.Fprintf(errOut, "dino %s: %v\n", k.Selected().Name, err)
+		fmt.Fprintf(errOut, "%s: %v\n", k.Selected().FullPath(), err)
 		return exitStatus(err)
 	}
 	return exitDone

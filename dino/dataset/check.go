@@ -1,9 +1,6 @@
 package dataset
 
-import (
-	"crypto/sha256"
-	"fmt"
-)
+import "crypto/sha256"
 
 // Sum is the SHA-256 of an image file's bytes: two files of one sum are copies.
 type Sum [sha256.Size]byte
@@ -14,16 +11,29 @@ func (d *Dataset) Check(i int) (sum *Sum, err error) {
 		_, err := d.Load(i)
 		return nil, err
 	}
-	it := &d.items[i]
-	if it.size > d.opts.MaxBytes {
-		return nil, &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes), Err: ErrTooLarge}
+	err = d.withBytes(i, func(data []byte) error {
+		s := Sum(sha256.Sum256(data))
+		sum = &s
+		_, err := Decode(data, d.FullPath(i), d.opts.MaxPixels)
+		return err
+	})
+	return sum, err
+}
+
+// Sum reads image i whole, without decoding it; of a picture that was drawn it is the sum of its pixels. The error, if any, is a
+// [*BadImageError].
+func (d *Dataset) Sum(i int) (Sum, error) {
+	if d.draw != nil {
+		img, err := d.Load(i)
+		if err != nil {
+			return Sum{}, err
+		}
+		return sha256.Sum256(img.Pix), nil
 	}
-	buf := fileBytes.Get().(*[]byte)
-	defer fileBytes.Put(buf)
-	if err := d.read(it, buf); err != nil {
-		return nil, &BadImageError{Path: d.FullPath(i), Reason: reason(err), Err: err}
-	}
-	s := Sum(sha256.Sum256(*buf))
-	_, err = Decode(*buf, d.FullPath(i), d.opts.MaxPixels)
-	return &s, err
+	var s Sum
+	err := d.withBytes(i, func(data []byte) error {
+		s = sha256.Sum256(data)
+		return nil
+	})
+	return s, err
 }

@@ -41,6 +41,7 @@ type item struct {
 	path  string // relative to the root, slash-separated
 	off   int64
 	size  int64
+	mod   int64 // when the file was last written, in nanoseconds since 1970; 0 in a tar, where that means little
 	label int32 // index into classes, −1 for none
 }
 
@@ -136,6 +137,10 @@ func (d *Dataset) Label(i int) int { return int(d.items[i].label) }
 // Classes are the class names, sorted; none when there are no class folders.
 func (d *Dataset) Classes() []string { return d.classes }
 
+// Stat is how many bytes image i's file has and when it was last written, as the listing said: nanoseconds since 1970; 0 in a tar,
+// whose times are often all the same.
+func (d *Dataset) Stat(i int) (size, modified int64) { return d.items[i].size, d.items[i].mod }
+
 // Root says where the images were found after descending, for people to read.
 func (d *Dataset) Root() string { return d.root }
 
@@ -172,6 +177,11 @@ func (d *Dataset) LoadInto(img *RGB, i int) error {
 		copy(img.Pix, drawn.Pix)
 		return nil
 	}
+	return d.withBytes(i, func(data []byte) error { return img.Decode(data, d.FullPath(i), d.opts.MaxPixels) })
+}
+
+// withBytes gives f the bytes of image i's file, which are f's until it returns.
+func (d *Dataset) withBytes(i int, f func(data []byte) error) error {
 	it := &d.items[i]
 	if it.size > d.opts.MaxBytes {
 		return &BadImageError{Path: d.FullPath(i), Reason: fmt.Sprintf("%d bytes are more than the limit of %d", it.size, d.opts.MaxBytes), Err: ErrTooLarge}
@@ -181,7 +191,7 @@ func (d *Dataset) LoadInto(img *RGB, i int) error {
 	if err := d.read(it, buf); err != nil {
 		return &BadImageError{Path: d.FullPath(i), Reason: reason(err), Err: err}
 	}
-	return img.Decode(*buf, d.FullPath(i), d.opts.MaxPixels)
+	return f(*buf)
 }
 
 // read fills buf with the item's bytes.

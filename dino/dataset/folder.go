@@ -79,7 +79,7 @@ func (w *walker) visit(dir, rel string) {
 			case st.IsDir():
 				w.linked = append(w.linked, sub)
 			case st.Mode().IsRegular():
-				w.add(item{path: sub, size: st.Size()})
+				w.add(item{path: sub, size: st.Size(), mod: st.ModTime().UnixNano()})
 			}
 		case e.Type().IsRegular():
 			st, err := e.Info()
@@ -87,7 +87,7 @@ func (w *walker) visit(dir, rel string) {
 				w.fail(err)
 				continue
 			}
-			w.add(item{path: sub, size: st.Size()})
+			w.add(item{path: sub, size: st.Size(), mod: st.ModTime().UnixNano()})
 		}
 	}
 }

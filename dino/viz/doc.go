@@ -1,5 +1,5 @@
-// Package viz draws what a run has to show: attention maps, sheets of images, curves, masks, animations. It takes plain slices and images,
-// and writes PNG or GIF; the same input gives the same bytes.
+// Package viz draws what a run has to show: attention maps, sheets of images, curves, masks, animations, pages of pictures. It takes plain slices and images,
+// and writes PNG, GIF or HTML; the same input gives the same bytes.
 //
 //	paths, err := viz.WriteAttention(dir, img, heads, 14, 14, 16, 0.6)
 //	err = viz.Curves("loss.png", "Loss", "epoch", "loss", viz.Series{Name: "loss", X: x, Y: y}, viz.Level("ln K", math.Log(4096)))
