@@ -269,3 +269,46 @@ func TestOutliers(t *testing.T) {
 		}
 	}
 }
+
+// TestDuplicatesAtTheThreshold sets it to the cosine of a pair, which float32 may put on either side.
+func TestDuplicatesAtTheThreshold(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	rows := Rows{make([]float32, 40*24), 24}
+	for i := range rows.Data {
+		rows.Data[i] = float32(rng.NormFloat64())
+	}
+	if err := rows.Normalize(); err != nil {
+		t.Fatal(err)
+	}
+	var cosines []float64
+	for i := range rows.Len() {
+		for j := range i {
+			cosines = append(cosines, cosine(rows.Row(j), rows.Row(i)))
+		}
+	}
+	slices.Sort(cosines)
+	slices.Reverse(cosines)
+	for _, threshold := range cosines[:20] {
+		sets := newUnionFind(rows.Len())
+		for i := range rows.Len() {
+			for j := range i {
+				if cosine(rows.Row(j), rows.Row(i)) >= threshold {
+					sets.union(i, j)
+				}
+			}
+		}
+		want := sets.groups()
+		slices.SortStableFunc(want, func(a, b []int) int { return len(b) - len(a) })
+		devices(func(name string, dev *tensor.Device) {
+			got, err := Duplicates(context.Background(), dev, rows, nil, threshold, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.EqualFunc(got, want, func(g Group, w []int) bool {
+				return slices.EqualFunc(g.Rows, w, func(m GroupRow, row int) bool { return m.Row == row })
+			}) {
+				t.Errorf("%s, from %v on: %v, want %v", name, threshold, got, want)
+			}
+		})
+	}
+}
