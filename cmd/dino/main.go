@@ -32,6 +32,7 @@ type commands struct {
 	Classify  classifyCommand  `cmd:"" help:"Name the classes of images by a classifier of linear or finetune."`
 	Embed     embedCommand     `cmd:"" help:"Write the features of images to a .npy or .csv file."`
 	Attention attentionCommand `cmd:"" help:"Draw where a network looks in an image."`
+	PCA       pcaCommand       `cmd:"" name:"pca" help:"Draw the patch features of images as colours."`
 	Video     videoCommand     `cmd:"" help:"Draw where a network looks in the frames of a video."`
 
 	Retrieval  retrievalCommand  `cmd:"" help:"Score a network by searching images that show the same: revisited Oxford and Paris, or your own."`
