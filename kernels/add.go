@@ -14,6 +14,13 @@ func addScaled(y, x []float32, a float32) {
 	}
 }
 
+// addScaledTo: y[i] = x[i] + a·b[i]. y may be x.
+func addScaledTo(y, x, b []float32, a float32) {
+	for i, v := range x {
+		y[i] = v + a*b[i]
+	}
+}
+
 // addProduct: y[i] += a[i]·b[i].
 func addProduct(y, a, b []float32) {
 	for i := range y {

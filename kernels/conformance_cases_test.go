@@ -34,6 +34,20 @@ var conformanceCases = []conformanceCase{
 		},
 	},
 	{
+		op: "AddScaledTo", out: 1, in: 2, inPlace: true, scalars: []float32{-1.7},
+		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
+			t.AddScaledTo(out[0], in[0], in[1], s[0])
+			return nil
+		},
+		oracle: func(out, size, in [][]float64, s []float64) []float64 {
+			for i, x := range in[0] {
+				out[0][i] = x + s[0]*in[1][i]
+				size[0][i] = abs(x) + abs(s[0]*in[1][i])
+			}
+			return nil
+		},
+	},
+	{
 		op: "AddProduct", out: 1, in: 2,
 		run: func(t *Table, out, in [][]float32, s []float32) []float32 {
 			t.AddProduct(out[0], in[0], in[1])

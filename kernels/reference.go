@@ -33,6 +33,7 @@ func Reference() *Table {
 		WeightNormBackward:       weightNormBackward,
 		Add:                      add,
 		AddScaled:                addScaled,
+		AddScaledTo:              addScaledTo,
 		AddProduct:               addProduct,
 		Mul:                      mul,
 		Scale:                    scale,

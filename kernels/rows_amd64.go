@@ -6,6 +6,7 @@ import "math"
 type rowAssembly struct {
 	add                      func(y, x *float32, n int)
 	addScaled                func(y, x *float32, n int, a float32)
+	addScaledTo              func(y, x, b *float32, n int, a float32)
 	addProduct               func(y, a, b *float32, n int)
 	mul                      func(y, x *float32, n int)
 	scaleShift               func(y, x *float32, n int, scale, shift float32)
@@ -71,6 +72,9 @@ func (a *rowAssembly) override(t *Table) {
 	}
 	t.AddScaled = func(y, x []float32, s float32) {
 		segments(len(y), func(i, n int) { a.addScaled(at(y, i, n), at(x, i, n), n, s) })
+	}
+	t.AddScaledTo = func(y, x, b []float32, s float32) {
+		segments(len(x), func(i, n int) { a.addScaledTo(at(y, i, n), at(x, i, n), at(b, i, n), n, s) })
 	}
 	t.Mul = func(y, x []float32) {
 		segments(len(y), func(i, n int) { a.mul(at(y, i, n), at(x, i, n), n) })

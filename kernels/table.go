@@ -37,6 +37,7 @@ type Table struct {
 	WeightNormBackward       func(dv, dw, v []float32, g, norm float32) (dg float32)                         // weightnorm.go
 	Add                      func(y, x []float32)                                                            // add.go
 	AddScaled                func(y, x []float32, a float32)                                                 // add.go
+	AddScaledTo              func(y, x, b []float32, a float32)                                              // add.go
 	AddProduct               func(y, a, b []float32)                                                         // add.go
 	Mul                      func(y, x []float32)                                                            // add.go
 	Scale                    func(y []float32, a float32)                                                    // add.go

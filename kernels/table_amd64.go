@@ -39,6 +39,7 @@ func nativeTables() []*Table {
 var avx2Rows = rowAssembly{
 	add:                      avx2.Add,
 	addScaled:                avx2.AddScaled,
+	addScaledTo:              avx2.AddScaledTo,
 	addProduct:               avx2.AddProduct,
 	mul:                      avx2.Mul,
 	scaleShift:               avx2.ScaleShift,
@@ -71,6 +72,7 @@ var avx2Rows = rowAssembly{
 var avx512Rows = rowAssembly{
 	add:                      avx512.Add,
 	addScaled:                avx512.AddScaled,
+	addScaledTo:              avx512.AddScaledTo,
 	addProduct:               avx512.AddProduct,
 	mul:                      avx512.Mul,
 	scaleShift:               avx512.ScaleShift,

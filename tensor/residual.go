@@ -6,8 +6,11 @@ func Residual(y, x, branch *Tensor, scale []float32) {
 	check(SameShape(y, x) && SameShape(x, branch) && (scale == nil || len(x.shape) > 0 && len(scale) == x.shape[0]),
 		"Residual", "y, x and branch of the same shape, one scale an element of its leading dimension", y, x, branch)
 	forScaled(x, scale, func(from, to int, a float32) {
-		copy(y.data[from:to], x.data[from:to])
-		addScaled(y, branch, from, to, a)
+		if a == 0 {
+			copy(y.data[from:to], x.data[from:to])
+			return
+		}
+		y.dev.kernels.AddScaledTo(y.data[from:to], x.data[from:to], branch.data[from:to], a)
 	})
 }
 

@@ -25,6 +25,18 @@ func add(c *build.Context, isa ISA) {
 	})
 	k.end()
 
+	k = begin(c, isa, "AddScaledTo", "func(y, x, b *float32, n int, a float32)", "y[i] = x[i] + a·b[i]")
+	y, x = k.pointer("y"), k.pointer("x")
+	b := k.pointer("b")
+	k.count()
+	a = k.scalar("a")
+	k.each(4, func(l lane) {
+		v := l.load(x)
+		k.VFMADD231PS(l.load(b), a, v)
+		l.store(v, y)
+	})
+	k.end()
+
 	k = begin(c, isa, "AddProduct", "func(y, a, b *float32, n int)", "y[i] += a[i]·b[i]")
 	y = k.pointer("y")
 	p, q := k.pointer("a"), k.pointer("b")

@@ -12,6 +12,11 @@ func Add(y *float32, x *float32, n int)
 //go:noescape
 func AddScaled(y *float32, x *float32, n int, a float32)
 
+// AddScaledTo computes y[i] = x[i] + a·b[i], i < n.
+//
+//go:noescape
+func AddScaledTo(y *float32, x *float32, b *float32, n int, a float32)
+
 // AddProduct computes y[i] += a[i]·b[i], i < n.
 //
 //go:noescape

@@ -129,6 +129,66 @@ done1:
 	VZEROUPPER
 	RET
 
+// func AddScaledTo(y *float32, x *float32, b *float32, n int, a float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·AddScaledTo(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	XORQ         SI, SI
+
+unrolled1:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JG          single1
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     32(CX)(SI*4), Y3
+	VMOVUPS     64(CX)(SI*4), Y5
+	VMOVUPS     96(CX)(SI*4), Y7
+	VMOVUPS     (DX)(SI*4), Y2
+	VMOVUPS     32(DX)(SI*4), Y4
+	VMOVUPS     64(DX)(SI*4), Y6
+	VMOVUPS     96(DX)(SI*4), Y8
+	VFMADD231PS Y2, Y0, Y1
+	VFMADD231PS Y4, Y0, Y3
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y0, Y7
+	VMOVUPS     Y1, (AX)(SI*4)
+	VMOVUPS     Y3, 32(AX)(SI*4)
+	VMOVUPS     Y5, 64(AX)(SI*4)
+	VMOVUPS     Y7, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         unrolled1
+
+single1:
+	LEAQ        8(SI), DI
+	CMPQ        DI, BX
+	JG          tail1
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     (DX)(SI*4), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         single1
+
+tail1:
+	MOVQ         BX, DI
+	SUBQ         SI, DI
+	JE           done1
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     numbers<>+0(SB), Y1, Y1
+	VMASKMOVPS   (CX)(SI*4), Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y1, Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMASKMOVPS   Y2, Y1, (AX)(SI*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func AddProduct(y *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·AddProduct(SB), NOSPLIT, $0-32

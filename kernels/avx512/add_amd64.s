@@ -119,6 +119,66 @@ done1:
 	VZEROUPPER
 	RET
 
+// func AddScaledTo(y *float32, x *float32, b *float32, n int, a float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·AddScaledTo(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	XORQ         SI, SI
+
+unrolled1:
+	LEAQ        64(SI), DI
+	CMPQ        DI, BX
+	JG          single1
+	VMOVUPS     (CX)(SI*4), Z1
+	VMOVUPS     64(CX)(SI*4), Z3
+	VMOVUPS     128(CX)(SI*4), Z5
+	VMOVUPS     192(CX)(SI*4), Z7
+	VMOVUPS     (DX)(SI*4), Z2
+	VMOVUPS     64(DX)(SI*4), Z4
+	VMOVUPS     128(DX)(SI*4), Z6
+	VMOVUPS     192(DX)(SI*4), Z8
+	VFMADD231PS Z2, Z0, Z1
+	VFMADD231PS Z4, Z0, Z3
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z0, Z7
+	VMOVUPS     Z1, (AX)(SI*4)
+	VMOVUPS     Z3, 64(AX)(SI*4)
+	VMOVUPS     Z5, 128(AX)(SI*4)
+	VMOVUPS     Z7, 192(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         unrolled1
+
+single1:
+	LEAQ        16(SI), DI
+	CMPQ        DI, BX
+	JG          tail1
+	VMOVUPS     (CX)(SI*4), Z1
+	VMOVUPS     (DX)(SI*4), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         single1
+
+tail1:
+	MOVQ        BX, DI
+	SUBQ        SI, DI
+	JE          done1
+	MOVQ        $-1, BX
+	BZHIQ       DI, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (CX)(SI*4), K1, Z1
+	VMOVUPS.Z   (DX)(SI*4), K1, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K1, (AX)(SI*4)
+
+done1:
+	VZEROUPPER
+	RET
+
 // func AddProduct(y *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·AddProduct(SB), NOSPLIT, $0-32
