@@ -21,6 +21,11 @@ type GemmKernel struct {
 	// rows and panels of NR columns.
 	Direct bool
 
+	// Shallow says that of a large B many columns of few terms are packed at a time, not all terms of few columns: A is packed for every slab of
+	// B, C read and written for all terms of one. C comes from memory then, which pays where a tile's terms take long enough to hide it. Only
+	// where Terms is 1.
+	Shallow bool
+
 	// Panel computes C = alpha·A·B + beta·D for a panel of n <= NR columns, in tiles of step <= MR rows:
 	//
 	//	c[i·ldc+j] = alpha·Σ_p a[t·aNext + (i-t·step)·aRow + p·aCol]·b[p·bRow+j] + beta·d[i·ldd+j]    t = i/step, i < m, p < k, j < n
@@ -147,10 +152,10 @@ type GemmPlan struct {
 	rows, cols   int // of a chunk
 	step         int // rows of a tile
 	mc, nc, kc   int // of a block of C and terms that are worked on at a time
-	slab         int // columns of B that are packed at a time
+	slab, deep   int // columns and terms of B that are packed at a time
 	packA, packB bool
 	wholeA       bool // A is packed once for a slab, not once for a block
-	wholeB       bool // all terms of B are packed at once, for several blocks of rows
+	wholeB       bool // a slab of B is packed at once, for several blocks of rows, not one block of terms after the other
 	sizeA, sizeB int  // elements of what is packed
 }
 
@@ -162,8 +167,9 @@ const (
 	gemmColumns = 384
 	// gemmTerms is what blocks of terms are multiples of.
 	gemmTerms = 16
-	// gemmPackedA and gemmPackedB are how many elements of A and of B are packed for all terms: they stay in the last cache.
-	gemmPackedA, gemmPackedB = 1 << 20, 1 << 20
+	// gemmPackedA and gemmPackedB are how many elements of A and of B are packed for all terms, gemmSlabB those of a slab of some of a
+	// larger B's terms: they stay in the last cache.
+	gemmPackedA, gemmPackedB, gemmSlabB = 1 << 20, 1 << 20, 1 << 19
 	// gemmAlias is a leading dimension whose rows all fall into the same sets of the first-level cache, 4 KiB.
 	gemmAlias = 1 << 10
 )
@@ -175,7 +181,7 @@ func (t *Table) PlanGemm(p *Product, threads int) GemmPlan {
 	}
 	g := t.gemm(p)
 	n := max(p.N, 1) // no columns, but row sums
-	l := GemmPlan{k: p.K, down: 1, across: 1, rows: p.M, cols: n, step: g.MR, mc: p.M, nc: n, slab: n}
+	l := GemmPlan{k: p.K, down: 1, across: 1, rows: p.M, cols: n, step: g.MR, mc: p.M, nc: n, slab: n, deep: p.K}
 	if p.K <= 0 || p.Alpha == 0 {
 		return l
 	}
@@ -198,21 +204,26 @@ func (t *Table) PlanGemm(p *Product, threads int) GemmPlan {
 	l.wholeB = l.rows > l.mc
 	l.slab = l.cols
 	if l.wholeB && l.packB {
-		l.slab = even(l.cols, max(4*g.NR, gemmPackedB/g.elements(p.K)), g.NR)
+		room := gemmPackedB
+		if g.Shallow && p.K*l.cols > room {
+			room = gemmSlabB
+			l.deep = even(p.K, max(l.kc, room/l.cols), l.kc)
+		}
+		l.slab = even(l.cols, max(4*g.NR, room/g.elements(l.deep)), g.NR)
 	}
 	l.nc = even(l.slab, gemmColumns, g.NR)
 	if l.packA {
-		l.wholeA = l.mc*g.elements(p.K) <= gemmPackedA
+		l.wholeA = l.mc*g.elements(l.deep) <= gemmPackedA
 		l.sizeA = l.mc*kc + gemmSlack
 		if l.wholeA {
-			l.sizeA = l.mc*g.elements(p.K) + gemmSlack
+			l.sizeA = l.mc*g.elements(l.deep) + gemmSlack
 		}
 		l.sizeA = ceilDiv(l.sizeA, gemmSlack) * gemmSlack
 	}
 	if l.packB {
 		l.sizeB = l.nc*kc + gemmSlack
 		if l.wholeB {
-			l.sizeB = ceilDiv(l.slab, g.NR)*g.NR*g.elements(p.K) + gemmSlack
+			l.sizeB = ceilDiv(l.slab, g.NR)*g.NR*g.elements(l.deep) + gemmSlack
 		}
 	}
 	return l
@@ -278,15 +289,17 @@ func (t *Table) GemmChunk(p *Product, l *GemmPlan, chunk int, work []float32) {
 		return
 	}
 	for jc := j0; jc < max(j1, 1); jc += l.slab {
-		b.pack(jc, min(l.slab, j1-jc))
-		for b.i = i0; b.i < i1; b.i += l.mc {
-			b.m = min(l.mc, i1-b.i)
-			if p.N <= 0 {
-				b.sumRows()
-				continue
-			}
-			for j := jc; j < min(jc+l.slab, j1); j += l.nc {
-				b.multiply(j, min(l.nc, j1-j, jc+l.slab-j))
+		for pc := 0; pc < p.K; pc += l.deep {
+			b.pack(jc, min(l.slab, j1-jc), pc, min(l.deep, p.K-pc))
+			for b.i = i0; b.i < i1; b.i += l.mc {
+				b.m = min(l.mc, i1-b.i)
+				if p.N <= 0 {
+					b.sumRows()
+					continue
+				}
+				for j := jc; j < min(jc+l.slab, j1); j += l.nc {
+					b.multiply(j, min(l.nc, j1-j, jc+l.slab-j))
+				}
 			}
 		}
 	}
@@ -299,34 +312,35 @@ type gemmBlock struct {
 	l                *GemmPlan
 	i, m             int
 	slab             int // the first column of B that is packed
+	from, to         int // the terms that are packed
 	packedA, packedB []float32
 }
 
-// pack packs n columns of op(B) from jc on for all terms, if that is the plan.
-func (b *gemmBlock) pack(jc, n int) {
-	b.slab = jc
+// pack packs n columns of op(B) from jc on for k terms from p0 on, if that is the plan.
+func (b *gemmBlock) pack(jc, n, p0, k int) {
+	b.slab, b.from, b.to = jc, p0, p0+k
 	if !b.l.packB || !b.l.wholeB {
 		return
 	}
-	for pc := 0; pc < b.p.K; pc += b.l.kc {
-		kc := min(b.l.kc, b.p.K-pc)
-		b.g.packPanels(b.packedB[b.panels()*b.g.elements(pc):], b.p, pc, jc, kc, n)
+	for pc := b.from; pc < b.to; pc += b.l.kc {
+		kc := min(b.l.kc, b.to-pc)
+		b.g.packPanels(b.packedB[b.panels()*b.g.elements(pc-b.from):], b.p, pc, jc, kc, n)
 	}
 }
 
 // panels is the room in a row of packed panels.
 func (b *gemmBlock) panels() int { return ceilDiv(b.l.slab, b.g.NR) * b.g.NR }
 
-// multiply computes the n columns from jc on.
+// multiply adds the terms that are packed to the n columns from jc on.
 func (b *gemmBlock) multiply(jc, n int) {
 	g, p, l := b.g, b.p, b.l
-	for pc := 0; pc < p.K; pc += l.kc {
-		kc := min(l.kc, p.K-pc)
+	for pc := b.from; pc < b.to; pc += l.kc {
+		kc := min(l.kc, b.to-pc)
 		terms := g.elements(kc)
 		a, aRow, aCol, aNext := b.tiles(jc, pc, kc)
 		packed, from := b.packedB, jc
 		if l.wholeB && l.packB {
-			packed, from = packed[b.panels()*g.elements(pc):], b.slab
+			packed, from = packed[b.panels()*g.elements(pc-b.from):], b.slab
 		} else if l.packB {
 			g.packPanels(packed, p, pc, jc, kc, n)
 		}
@@ -352,7 +366,7 @@ func (b *gemmBlock) multiply(jc, n int) {
 			j += w
 		}
 	}
-	if p.Finish != nil {
+	if p.Finish != nil && b.to == p.K {
 		p.Finish(b.i, jc, b.m, n)
 	}
 }
@@ -368,7 +382,7 @@ func (b *gemmBlock) tiles(jc, pc, kc int) (a *float32, aRow, aCol, aNext int) {
 	if l.packA {
 		tiles := b.packedA
 		if l.wholeA {
-			tiles = tiles[g.elements(pc)*ceilDiv(b.m, l.step)*l.step:]
+			tiles = tiles[g.elements(pc-b.from)*ceilDiv(b.m, l.step)*l.step:]
 		}
 		if jc == b.slab || !l.wholeA {
 			g.packTiles(tiles, p, b.i, pc, b.m, kc, l.step, sums)

@@ -10,6 +10,7 @@ var (
 	gemmAVX2 = GemmKernel{
 		MR: 6, NR: 16, KC: 384, Terms: 1,
 		Direct:      true,
+		Shallow:     true,
 		Panel:       avx2.GemmPanel,
 		PackRows:    avx2.GemmPackRows,
 		PackColumns: avx2.GemmPackColumns,

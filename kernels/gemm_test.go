@@ -419,6 +419,47 @@ func TestGemmPlans(t *testing.T) {
 	}
 }
 
+// TestGemmSlabs: a product whose B is packed in slabs of some columns and some terms has the bits of products that pack all terms at once.
+func TestGemmSlabs(t *testing.T) {
+	r := rand.New(rand.NewPCG(20, 21))
+	for _, table := range gemmTables() {
+		if strings.HasPrefix(table.Name, "reference") {
+			continue // slow, and the driver is the same
+		}
+		m, n, k := 17*table.Gemm.MR+3, 1700, 1300
+		a, b, c := randomSlice(r, m*k), randomSlice(r, k*n), randomSlice(r, m*n)
+		finished, want := make([]float32, m*n), append([]float32(nil), c...)
+		p := Product{TransB: true, M: m, N: n, K: k, Alpha: .5, A: a, LDA: k, B: b, LDB: k, Beta: -2, D: c, LDD: n, C: c, LDC: n, RowSums: make([]float32, m)}
+		p.Finish = func(i0, j0, rows, cols int) {
+			for i := i0; i < i0+rows; i++ {
+				for j := j0; j < j0+cols; j++ {
+					finished[i*n+j] += c[i*n+j] // once, when it is ready
+				}
+			}
+		}
+		// Even the second-level cache of a large CPU leaves several blocks of rows, or there are no slabs.
+		if l := table.PlanGemm(&p, 1); l.rows > l.mc && (table.Gemm.Shallow && l.deep >= k || l.slab >= n) {
+			t.Errorf("%s: slabs of %d terms and %d columns", table.Name, l.deep, l.slab)
+		}
+		table.GemmSerial(&p, make([]float32, table.GemmWork(&p)))
+		sums := make([]float32, m)
+		for j := 0; j < n; j += 425 {
+			q := p
+			q.N, q.B, q.C, q.D, q.Finish, q.RowSums = 425, b[j*k:], want[j:], want[j:], nil, nil
+			if j == 0 {
+				q.RowSums = sums
+			}
+			if l := table.PlanGemm(&q, 1); l.deep < k {
+				t.Errorf("%s: %d columns in slabs of %d terms", table.Name, q.N, l.deep)
+			}
+			table.GemmSerial(&q, make([]float32, table.GemmWork(&q)))
+		}
+		same(t, table.Name, c, want)
+		same(t, table.Name+": finished", finished, want)
+		same(t, table.Name+": sums", p.RowSums, sums)
+	}
+}
+
 // TestGemmSpecial: NaN and infinities pass into exactly the row or column that they belong to, -0 and denormals are kept.
 func TestGemmSpecial(t *testing.T) {
 	for _, table := range gemmTables() {
