@@ -250,6 +250,17 @@ func TestLogFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("cut and grown", 28, 7)
+	writeLog(t, dir, lines(28)) // shorter
+	if err := log.Update(); err != nil {
+		t.Fatal(err)
+	}
+	// The same with a line that begins where the reading stopped.
+	room := len(lines(28)) - len(lines(5))
+	writeLog(t, dir, "{"+strings.Repeat(" ", room)+lines(5)[1:]+strings.TrimPrefix(lines(7), lines(5)))
+	if err := log.Update(); err != nil {
+		t.Fatal(err)
+	}
+	check("cut and grown at a line", 7, 1)
 	writeLog(t, dir, "{no\n")
 	if err := func() error { _, err := ReadLog(dir); return err }(); err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("a damaged log: %v", err)
