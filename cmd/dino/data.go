@@ -115,14 +115,14 @@ func shortSide(ds *dataset.Dataset) int {
 	return sides[len(sides)/2]
 }
 
-// plural is "1 image", "3 images", "2 copies" or "10 classes".
+// plural is "1 image", "3 images", "2 copies", "10 classes" or "4 patches".
 func plural(n int, word string) string {
 	switch {
 	case n == 1:
 		return "1 " + word
 	case strings.HasSuffix(word, "y"):
 		word = strings.TrimSuffix(word, "y") + "ies"
-	case strings.HasSuffix(word, "s"):
+	case strings.HasSuffix(word, "s"), strings.HasSuffix(word, "tch"):
 		word += "es"
 	default:
 		word += "s"

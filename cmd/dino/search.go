@@ -296,7 +296,7 @@ func (c *searchQueryCommand) imageFeatures(ctx context.Context, t *terminal, dev
 }
 
 func (c *searchQueryCommand) page(ctx context.Context, t *terminal, x *search.Index, r *queryResult, pictures []*dataset.RGB) error {
-	g := &viz.Gallery{Title: "Nearest images", Notes: []string{fmt.Sprintf("%s of %s, by %s", plural(r.Images, "image"), x.Source.Data, x.Source.Network)}}
+	g := &viz.Gallery{Title: "Nearest images", Notes: []string{fmt.Sprintf("%s of %s, by %s", plural(r.Images, "image"), filepath.Base(x.Source.Data), x.Source.Network)}}
 	var p pageRows
 	for i, q := range r.Queries {
 		group := viz.GalleryGroup{Heading: q.Query, Query: &viz.GalleryPicture{Name: q.Query, Note: "query"}}
@@ -408,7 +408,7 @@ func (m *dupsImage) copyNote(x *search.Index) string {
 
 func (c *searchDupsCommand) page(ctx context.Context, t *terminal, x *search.Index, r *dupsResult) error {
 	g := &viz.Gallery{Title: "Nearly the same", Notes: []string{fmt.Sprintf("%s of %s that are alike from %g on, in %s", plural(len(r.Groups), "group"),
-		plural(r.Images, "image"), r.MinSimilarity, x.Source.Data)}}
+		plural(r.Images, "image"), r.MinSimilarity, filepath.Base(x.Source.Data))}}
 	var p pageRows
 	for i, list := range r.Groups {
 		if len(p) >= mostThumbnails {
@@ -480,7 +480,7 @@ func (c *searchOutliersCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.HTML != "" {
 		g := &viz.Gallery{Title: "Least like others", Notes: []string{fmt.Sprintf("Mean cosine to the %d nearest, of %s in %s; the median of all is %.4f", r.Neighbors,
-			plural(r.Images, "image"), x.Source.Data, r.Median)}}
+			plural(r.Images, "image"), filepath.Base(x.Source.Data), r.Median)}}
 		shown := r.Outliers[:min(len(r.Outliers), mostThumbnails)]
 		pictures := make([]viz.GalleryPicture, len(shown))
 		var p pageRows
