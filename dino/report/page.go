@@ -41,7 +41,8 @@ type page struct {
 
 	Charts, Course []chart
 	Crops, Fixed   template.URL // "" if there is none
-	Attention      []attentionColumn
+	Attention      []column
+	Colours        []column
 	Queries, First *[]likeness
 	Mistakes       *[]likeness
 	Epochs         []dino.EpochStats
@@ -56,7 +57,7 @@ type chart struct {
 	Missing string // why there is no picture
 }
 
-type attentionColumn struct {
+type column struct {
 	Epochs  int
 	Picture template.URL
 }
@@ -124,10 +125,12 @@ func render(w io.Writer, dir string, log *Log, live bool) error {
 		return dataURL("image/png", data)
 	}
 	p.Crops, p.Fixed = picture(cropsName), picture(picturesName)
-	epochs, err := attentionEpochs(dir)
-	note(err)
-	for _, n := range some(epochs, attentionsOnAPage) {
-		p.Attention = append(p.Attention, attentionColumn{n, picture(attentionName(n))})
+	for prefix, columns := range map[string]*[]column{attentionPrefix: &p.Attention, coloursPrefix: &p.Colours} {
+		epochs, err := recordedEpochs(dir, prefix)
+		note(err)
+		for _, n := range some(epochs, recordsOnAPage) {
+			*columns = append(*columns, column{n, picture(recordName(prefix, n))})
+		}
 	}
 	for part, list := range map[string]**[]likeness{neighboursName: &p.Queries, untrainedName: &p.First, mistakesName: &p.Mistakes} {
 		*list, err = readJSON[[]likeness](dir, part)

@@ -21,16 +21,17 @@ import (
 
 // Names of the parts in the folder report/.
 const (
-	aboutName         = "about.json"
-	cropsName         = "crops.png"
-	picturesName      = "pictures.png"
-	neighboursName    = "neighbours.json"
-	untrainedName     = "neighbours-untrained.json"
-	mistakesName      = "mistakes.json"
-	attentionPrefix   = "attention-" // then the epochs done, in five digits
-	mostPartBytes     = 64 << 20     // larger parts are not of this program
-	attentionRecords  = 40           // in a run, about
-	attentionsOnAPage = 8
+	aboutName       = "about.json"
+	cropsName       = "crops.png"
+	picturesName    = "pictures.png"
+	neighboursName  = "neighbours.json"
+	untrainedName   = "neighbours-untrained.json"
+	mistakesName    = "mistakes.json"
+	attentionPrefix = "attention-" // then the epochs done, in five digits
+	coloursPrefix   = "colours-"   // the same
+	mostPartBytes   = 64 << 20     // larger parts are not of this program
+	epochRecords    = 40           // in a run, about
+	recordsOnAPage  = 8
 )
 
 // about is what the log does not tell of a run.
@@ -116,16 +117,16 @@ func readJSON[T any](dir, name string) (*T, error) {
 	return v, nil
 }
 
-// attentionEpochs are the numbers of epochs after which attention was drawn.
-func attentionEpochs(dir string) ([]int, error) {
+// recordedEpochs are the numbers of epochs after which pictures of that prefix were drawn.
+func recordedEpochs(dir, prefix string) ([]int, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, partsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	var epochs []int
 	for _, e := range entries {
-		text, ok := strings.CutSuffix(strings.TrimPrefix(e.Name(), attentionPrefix), ".png")
-		if n, err := strconv.Atoi(text); err == nil && ok && e.Name() == attentionName(n) {
+		text, ok := strings.CutSuffix(strings.TrimPrefix(e.Name(), prefix), ".png")
+		if n, err := strconv.Atoi(text); err == nil && ok && e.Name() == recordName(prefix, n) {
 			epochs = append(epochs, n)
 		}
 	}
@@ -133,7 +134,7 @@ func attentionEpochs(dir string) ([]int, error) {
 	return epochs, err
 }
 
-func attentionName(epochs int) string { return fmt.Sprintf("%s%05d.png", attentionPrefix, epochs) }
+func recordName(prefix string, epochs int) string { return fmt.Sprintf("%s%05d.png", prefix, epochs) }
 
 // some are n of the list at even distances, the first and the last among them.
 func some[T any](list []T, n int) []T {

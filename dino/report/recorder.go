@@ -83,7 +83,7 @@ func (r *Recorder) Events(next dino.Events) dino.Events {
 		}
 	}
 	e.Epoch = func(s dino.EpochStats) {
-		if done := s.Epoch + 1; done > 0 && (done%max(1, s.Epochs/attentionRecords) == 0 || done == s.Epochs) {
+		if done := s.Epoch + 1; done > 0 && (done%max(1, s.Epochs/epochRecords) == 0 || done == s.Epochs) {
 			r.guard(func() error { return r.attention(done) })
 		}
 		r.guard(r.write)
@@ -213,13 +213,15 @@ func (r *Recorder) start(s dino.Start) error {
 }
 
 func removeParts(dir string) error {
-	epochs, err := attentionEpochs(dir)
-	if err != nil {
-		return err
-	}
 	names := []string{aboutName, cropsName, picturesName, neighboursName, untrainedName, mistakesName}
-	for _, n := range epochs {
-		names = append(names, attentionName(n))
+	for _, prefix := range []string{attentionPrefix, coloursPrefix} {
+		epochs, err := recordedEpochs(dir, prefix)
+		if err != nil {
+			return err
+		}
+		for _, n := range epochs {
+			names = append(names, recordName(prefix, n))
+		}
 	}
 	for _, name := range names {
 		if err := os.Remove(part(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -291,7 +293,8 @@ func (r *Recorder) choose() error {
 	return writePicture(r.run.Dir(), picturesName, viz.Sheet(shown, 1, 4))
 }
 
-// attention draws where the teacher looks in the fixed pictures: the mean of the heads over the picture, one below the other.
+// attention draws where the teacher looks in the fixed pictures, the mean of the heads over the picture, and what its patch tokens tell apart,
+// their first three principal components as colours; one picture below the other.
 func (r *Recorder) attention(epochs int) error {
 	if len(r.pictures) == 0 {
 		return nil // said at the start
@@ -299,14 +302,28 @@ func (r *Recorder) attention(epochs int) error {
 	t := r.run.Trainer
 	// Made anew each time: between epochs its memory is training's.
 	encoder := dino.NewEncoder(t.Student.Backbone.ClassToken.Value.Device(), t.Teacher.Backbone)
+	patches := eval.Features{Dim: t.Teacher.Backbone.Config().Dim}
+	var grids []eval.PatchGrid
 	var column []image.Image
 	for _, img := range r.pictures {
+		of, rows, cols := encoder.Patches(img, augment.ImageNetMean, augment.ImageNetStd)
+		patches.Data, grids = append(patches.Data, of...), append(grids, eval.PatchGrid{Rows: rows, Cols: cols})
 		grid := img.W / r.run.Config().PatchSize
 		mean := viz.MeanOfHeads(encoder.Attention(img))
 		shown := augment.Resize(img, grid*r.cell, grid*r.cell).Image()
 		column = append(column, viz.Blend(shown, viz.AttentionMap(mean, grid, r.cell, viz.Viridis)))
 	}
-	return writePicture(r.run.Dir(), attentionName(epochs), viz.Sheet(column, 1, 4))
+	if err := writePicture(r.run.Dir(), recordName(attentionPrefix, epochs), viz.Sheet(column, 1, 4)); err != nil {
+		return err
+	}
+	colours, err := eval.ColourPatches(t.Student.Backbone.ClassToken.Value.Device(), patches, grids, eval.PatchColourOptions{})
+	if err != nil {
+		return err
+	}
+	for i, rgb := range colours.RGB {
+		column[i] = viz.PatchColours(rgb, nil, grids[i].Cols, r.cell)
+	}
+	return writePicture(r.run.Dir(), recordName(coloursPrefix, epochs), viz.Sheet(column, 1, 4))
 }
 
 // judged draws neighbours and mistakes of an evaluation.

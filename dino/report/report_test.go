@@ -98,7 +98,7 @@ func TestRecorder(t *testing.T) {
 	if n := strings.Count(page, "data:image/svg"); n != 11 {
 		t.Errorf("%d charts, want 11", n)
 	}
-	for _, w := range []string{"done ·", "test 1", "default-src 'none'", "attention after 2 epochs", "untrained", "Worst mistakes", "augmented crops", "local_crops_number <b>2</b>", "kernels"} {
+	for _, w := range []string{"done ·", "test 1", "default-src 'none'", "attention after 2 epochs", "patch features after 2 epochs", "untrained", "Worst mistakes", "augmented crops", "local_crops_number <b>2</b>", "kernels"} {
 		if !strings.Contains(page, w) {
 			t.Errorf("the page lacks %q", w)
 		}
@@ -194,8 +194,8 @@ func TestOldRun(t *testing.T) {
 		return readFile(t, dir, PageName)
 	}
 	p := page()
-	if got := notes.FindAllString(p, -1); len(got) != 8 {
-		t.Errorf("missing are %q, want k-NN, rank, attention, neighbours, mistakes, crops, settings, machine", got)
+	if got := notes.FindAllString(p, -1); len(got) != 9 {
+		t.Errorf("missing are %q, want k-NN, rank, attention, colours, neighbours, mistakes, crops, settings, machine", got)
 	}
 	alarm := strings.Index(p, `class="alarm" id="collapse"`)
 	if alarm < 0 || alarm > strings.Index(p, "<figure") || !strings.Contains(p, "lower teacher_temp") {
@@ -353,7 +353,7 @@ func TestRemoveParts(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, partsName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{attentionName(7), mistakesName, "mine.txt", "attention-7.png"} {
+	for _, name := range []string{recordName(attentionPrefix, 7), recordName(coloursPrefix, 8), mistakesName, "mine.txt", "attention-7.png"} {
 		if err := os.WriteFile(part(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
