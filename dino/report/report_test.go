@@ -370,3 +370,33 @@ func TestRemoveParts(t *testing.T) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 }
+
+// When a collapse is told of, the page names it already.
+func TestRecorderNamesCollapse(t *testing.T) {
+	o := tiny(t)
+	c := &o.Config
+	c.WarmupTeacherTemp, c.TeacherTemp, c.WarmupEpochs, c.Epochs, c.OutDim, c.FreezeLastLayer, c.LR, c.KNNFreq = 5, 5, 0, 3, 256, 0, 0.1, 0
+	o.StopOnCollapse = true
+	run, err := dino.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Close()
+	rec := NewRecorder(run, Options{OnError: func(err error) { t.Error(err) }})
+	told := false
+	err = run.Run(context.Background(), rec.Events(dino.Events{Warning: func(w dino.Warning) {
+		if w.Kind == "collapse" {
+			told = true
+			if page := readFile(t, o.OutputDir, PageName); !strings.Contains(page, `class="alarm" id="collapse"`) || !strings.Contains(page, "Lower teacher_temp") {
+				t.Error("the page does not name the collapse")
+			}
+		}
+	}}))
+	rec.Finish(err)
+	if !told || !errors.Is(err, dino.ErrCollapsed) {
+		t.Fatalf("told %v, ended with %v", told, err)
+	}
+	if page := readFile(t, o.OutputDir, PageName); !strings.Contains(page, "stopped: collapsed") {
+		t.Error("the page does not say how the run ended")
+	}
+}
