@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -262,7 +263,12 @@ func (r results) plot(path, set string) error {
 		p.Add(bars, line, marks)
 		p.Legend.Add(m.title, line, marks)
 	}
-	p.Y.Min, p.Y.Max = min(p.Y.Min, 0), max(p.Y.Max, 100)
+	p.Y.Min, p.Y.Max = 0, 10*math.Ceil(p.Y.Max/10)
+	var percents plot.ConstantTicks
+	for y := p.Y.Min; y <= p.Y.Max; y += 10 {
+		percents = append(percents, plot.Tick{Value: y, Label: fmt.Sprintf("%g", y)})
+	}
+	p.Y.Tick.Marker = percents
 	p.X.Min, p.X.Max = 0.8*p.X.Min, 1.25*p.X.Max
 	canvas := vgimg.NewWith(vgimg.UseWH(7*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150), vgimg.UseBackgroundColor(color.White))
 	p.Draw(draw.New(canvas))
