@@ -25,63 +25,6 @@ import (
 // BestName is the file of the best network of a fine-tuning run, with its classifier.
 const BestName = "best.safetensors"
 
-// finetuneFormat is raised when older programs could not go on from a file.
-const finetuneFormat = 1
-
-// FinetuneStep is what one step did: a line of log.jsonl. Figures belong to the batch before its update.
-type FinetuneStep struct {
-	Epoch         int `json:"epoch"` // from 0
-	Epochs        int `json:"-"`
-	Step          int `json:"step"` // from 0 over the whole run
-	StepInEpoch   int `json:"-"`
-	StepsPerEpoch int `json:"-"`
-	Images        int `json:"images"`
-
-	Loss     float64 `json:"loss"`    // nats, with label smoothing
-	Correct  int     `json:"correct"` // crops whose class comes first
-	LR       float64 `json:"lr"`      // of the last layer
-	GradNorm float64 `json:"grad_norm"`
-	Skipped  string  `json:"skipped,omitempty"` // the first tensor that was not finite, if nothing was updated
-
-	Seconds         float64       `json:"seconds"`
-	ImagesPerSecond float64       `json:"images_per_s"`
-	Wait            float64       `json:"wait"`
-	Memory          int64         `json:"memory"`
-	ETA             time.Duration `json:"-"`
-}
-
-// FinetuneEpoch sums up an epoch.
-type FinetuneEpoch struct {
-	Epoch     int            `json:"epoch"`
-	Epochs    int            `json:"epochs"`
-	Step      int            `json:"step"`       // steps done
-	Loss      float64        `json:"loss"`       // mean over the epoch's images
-	TrainTop1 float64        `json:"train_top1"` // per cent of the crops that were trained on
-	Skipped   int            `json:"skipped"`
-	BadFiles  int            `json:"bad_files"`
-	Seconds   float64        `json:"seconds"` // of the evaluation
-	Score     *FinetuneScore `json:"score,omitempty"`
-	Best      *FinetuneScore `json:"best,omitempty"` // so far
-}
-
-// FinetuneScore is the network's score on the images that it was not trained on.
-type FinetuneScore struct {
-	Epoch int     `json:"epoch"` // from 0
-	Top1  float64 `json:"top1"`  // per cent
-	Top5  float64 `json:"top5"`
-	Loss  float64 `json:"loss"` // nats, without label smoothing
-	Test  int     `json:"test"` // images
-}
-
-// FinetuneEvents are the callbacks of [FinetuneRun.Run], called one at a time on its goroutine; nil ones are not called.
-type FinetuneEvents struct {
-	Start   func(Start)
-	Step    func(FinetuneStep)
-	Epoch   func(FinetuneEpoch)
-	Save    func(SaveStats)
-	Warning func(Warning)
-}
-
 // FinetuneOptions is what a run needs beside its configuration.
 type FinetuneOptions struct {
 	Config     FinetuneConfig
@@ -122,18 +65,6 @@ type finetuneProgress struct {
 	Skipped int            `json:"skipped"`
 	InRow   int            `json:"in_row"` // skipped steps since the last good one
 	Best    *FinetuneScore `json:"best,omitempty"`
-}
-
-// FinetuneCheckpoint is what a checkpoint of fine-tuning says beside its tensors, which are model.backbone.*, model.head.* and
-// optimizer.PARAMETER.STATE.
-type FinetuneCheckpoint struct {
-	Format         int              `json:"format"`
-	Config         FinetuneConfig   `json:"config"`
-	Step           int              `json:"step"` // steps done
-	Classes        []string         `json:"classes"`
-	Data           DataID           `json:"data"`
-	OptimizerSteps map[string]int64 `json:"optimizer_steps"`
-	Progress       finetuneProgress `json:"progress"`
 }
 
 // OpenFinetune prepares a run: it locks and fills its directory, and makes the network or loads it.
@@ -250,87 +181,6 @@ func (r *FinetuneRun) differences(head *FinetuneCheckpoint) []string {
 		d = append(d, fmt.Sprintf("classes: %q, now %q", head.Classes, r.o.Train.Classes()))
 	}
 	return d
-}
-
-// ReadFinetuneCheckpoint reads what a checkpoint says beside its tensors.
-func ReadFinetuneCheckpoint(path string) (*FinetuneCheckpoint, error) {
-	f, err := weights.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readFinetuneHead(f)
-}
-
-func readFinetuneHead(f *weights.File) (*FinetuneCheckpoint, error) {
-	text, ok := f.Metadata["finetune"]
-	if !ok {
-		return nil, fmt.Errorf("%s holds no state of dino finetune to go on from: start a new run from it with --pretrained_weights", f.Path)
-	}
-	c := &FinetuneCheckpoint{}
-	if err := json.Unmarshal([]byte(text), c); err != nil {
-		return nil, fmt.Errorf("%s: its state does not read: %w", f.Path, err)
-	}
-	if c.Format != finetuneFormat {
-		return nil, fmt.Errorf("%s is of format %d, this program goes on from format %d", f.Path, c.Format, finetuneFormat)
-	}
-	if err := c.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: its configuration: %w", f.Path, err)
-	}
-	if c.Step < 0 || c.Data.Images < 1 {
-		return nil, fmt.Errorf("%s: step %d of %d images makes no sense", f.Path, c.Step, c.Data.Images)
-	}
-	return c, nil
-}
-
-// tensors are all that a checkpoint keeps, by name; the memory is the run's own.
-func (f *Finetuner) tensors() []nn.NamedTensor {
-	var list []nn.NamedTensor
-	for _, p := range f.params {
-		list = append(list, nn.NamedTensor{Name: "model." + p.Name, Value: p.Value})
-	}
-	for _, l := range f.layers {
-		for _, s := range l.optimizer.State() {
-			for _, m := range s.Tensors {
-				list = append(list, nn.NamedTensor{Name: "optimizer." + s.Name + "." + m.Name, Value: m.Value})
-			}
-		}
-	}
-	return list
-}
-
-// load reads all tensors; on an error the Finetuner is of no use.
-func (f *Finetuner) load(file *weights.File, head *FinetuneCheckpoint) error {
-	tensors := f.tensors()
-	want := make([]weights.Entry, len(tensors))
-	for i, n := range tensors {
-		want[i] = weights.Entry{Name: n.Name, Dtype: weights.F32, Shape: n.Value.Shape()}
-	}
-	if err := weights.Match(want, file.Entries()).Err(); err != nil {
-		return err
-	}
-	for _, n := range tensors {
-		a, err := file.Array(n.Name)
-		if err != nil {
-			return err
-		}
-		copy(n.Value.Data(), a.Data)
-	}
-	for _, l := range f.layers {
-		states := slices.Clone(l.optimizer.State())
-		for i := range states {
-			steps, ok := head.OptimizerSteps[states[i].Name]
-			if !ok {
-				return fmt.Errorf("no step count of %s", states[i].Name)
-			}
-			states[i].Steps = steps
-		}
-		if err := l.optimizer.LoadState(states); err != nil {
-			return err
-		}
-	}
-	f.step = head.Step
-	return nil
 }
 
 // Close gives the directory free. It does not save.

@@ -1,8 +1,8 @@
 // Package interchange writes Vision Transformers for other programs, and reads what those say about theirs.
 //
 //	err := interchange.WriteONNX(w, model, interchange.ONNXOptions{Height: 224, Width: 224})
-//	err := interchange.SaveTimm(dir, model, picture)        // config.json, model.safetensors
-//	err := interchange.SaveHuggingFace(dir, model, picture) // config.json, preprocessor_config.json, model.safetensors
+//	notes, err := interchange.SaveTimm(dir, model, picture, nil)        // config.json, model.safetensors
+//	notes, err := interchange.SaveHuggingFace(dir, model, picture, nil) // config.json, preprocessor_config.json, model.safetensors
 //
 // How the arrays are called there is the business of nn/weights.
 package interchange
