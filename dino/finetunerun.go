@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/nn"
@@ -45,14 +42,9 @@ type FinetuneRun struct {
 
 	o        FinetuneOptions
 	data     DataID
-	log      *runLog
-	lock     *flock.Flock
+	dir      runDir
 	events   FinetuneEvents
 	progress finetuneProgress
-	finished int // steps done at the last epoch line in the log
-	saved    time.Time
-	savedAt  int
-	last     string
 	bad      int
 	pace     pace
 }
@@ -75,7 +67,7 @@ func OpenFinetune(o FinetuneOptions) (_ *FinetuneRun, err error) {
 	if o.Device == nil {
 		o.Device = tensor.CPU()
 	}
-	r := &FinetuneRun{o: o, finished: -1, savedAt: -1}
+	r := &FinetuneRun{o: o}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -84,31 +76,14 @@ func OpenFinetune(o FinetuneOptions) (_ *FinetuneRun, err error) {
 	if r.o.Train, r.o.Val, err = labelledPair(o.Train, o.Val, o.Config.LabelFraction, o.Config.Seed); err != nil {
 		return nil, err
 	}
-	r.data = DataID{Fingerprint: r.o.Train.Fingerprint(), Images: r.o.Train.Len(), Root: r.o.Train.Root()}
-	if err := os.MkdirAll(o.OutputDir, 0o755); err != nil {
-		return nil, err
-	}
-	if r.lock, err = lockDir(o.OutputDir); err != nil {
+	r.data = identify(r.o.Train)
+	if r.dir, err = openDir(o.OutputDir, o.SaveEvery); err != nil {
 		return nil, err
 	}
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	done := r.Finetuner.step
-	if r.last == "" {
-		done = -1
-	}
-	if r.log, r.finished, err = openLog(filepath.Join(o.OutputDir, LogName), done); err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(o.Config, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return r, weights.AtomicWrite(filepath.Join(o.OutputDir, "config.json"), func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
+	return r, r.dir.start(r.Finetuner.step, o.Config)
 }
 
 // begin makes the network: from a checkpoint, from given weights, or fresh.
@@ -167,16 +142,13 @@ func (r *FinetuneRun) resume(path string) error {
 	if err := r.Finetuner.load(f, head); err != nil {
 		return damaged(err)
 	}
-	r.progress, r.last = head.Progress, path
+	r.progress, r.dir.last = head.Progress, path
 	r.Started = fmt.Sprintf("%s, step %d", path, head.Step)
 	return nil
 }
 
 func (r *FinetuneRun) differences(head *FinetuneCheckpoint) []string {
-	d := head.Config.Differences(&r.o.Config)
-	if head.Data.Fingerprint != r.data.Fingerprint || head.Data.Images != r.data.Images {
-		d = append(d, fmt.Sprintf("images: %d of %s, now %d of %s (names or sizes differ)", head.Data.Images, head.Data.Root, r.data.Images, r.data.Root))
-	}
+	d := append(head.Config.Differences(&r.o.Config), head.Data.differences(r.data, "")...)
 	if !slices.Equal(head.Classes, r.o.Train.Classes()) {
 		d = append(d, fmt.Sprintf("classes: %q, now %q", head.Classes, r.o.Train.Classes()))
 	}
@@ -185,15 +157,7 @@ func (r *FinetuneRun) differences(head *FinetuneCheckpoint) []string {
 
 // Close gives the directory free. It does not save.
 func (r *FinetuneRun) Close() error {
-	var errs []error
-	if r.log != nil {
-		errs = append(errs, r.log.close())
-	}
-	if r.lock != nil {
-		errs = append(errs, r.lock.Unlock())
-	}
-	r.log, r.lock = nil, nil
-	return errors.Join(errs...)
+	return r.dir.close()
 }
 
 // Best is the best score so far; nil before the first.
@@ -223,9 +187,9 @@ func (r *FinetuneRun) Run(ctx context.Context, events FinetuneEvents) error {
 			return err
 		}
 	}
-	r.saved = time.Now()
+	r.dir.saved = time.Now()
 	// What a run that was interrupted between an epoch's last step and its evaluation still owes comes first.
-	for owed := f.step > 0 && f.step%f.stepsPerEpoch == 0 && r.finished < f.step; ; owed = f.step%f.stepsPerEpoch == 0 {
+	for owed := f.step > 0 && f.step%f.stepsPerEpoch == 0 && r.dir.finished < f.step; ; owed = f.step%f.stepsPerEpoch == 0 {
 		if owed {
 			if err := r.finishEpoch(ctx); err != nil {
 				return r.interrupted(ctx, err)
@@ -233,7 +197,7 @@ func (r *FinetuneRun) Run(ctx context.Context, events FinetuneEvents) error {
 			if err := r.save(); err != nil {
 				return err
 			}
-		} else if r.o.SaveEvery >= 0 && time.Since(r.saved) >= r.saveEvery() {
+		} else if r.dir.due() {
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -247,19 +211,12 @@ func (r *FinetuneRun) Run(ctx context.Context, events FinetuneEvents) error {
 	}
 }
 
-func (r *FinetuneRun) saveEvery() time.Duration {
-	if r.o.SaveEvery == 0 {
-		return 15 * time.Minute
-	}
-	return r.o.SaveEvery
-}
-
 // interrupted turns the end of ctx into a save and ErrInterrupted; other errors pass.
 func (r *FinetuneRun) interrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
-	if r.Finetuner.step > 0 && r.Finetuner.step != r.savedAt {
+	if r.Finetuner.step > 0 && r.Finetuner.step != r.dir.savedAt {
 		if err := r.save(); err != nil {
 			return err
 		}
@@ -315,8 +272,8 @@ func (r *FinetuneRun) step(ctx context.Context, loader *Loader) error {
 		return nil
 	}
 	where := "there is no checkpoint yet"
-	if r.last != "" {
-		where = "the last good state is " + r.last
+	if r.dir.last != "" {
+		where = "the last good state is " + r.dir.last
 	}
 	return fmt.Errorf("%w: %d steps in a row were not finite, the last because of %s; %s. Lower lr, or raise warmup_epochs", ErrDiverged, maxSkipped, bad.Tensor, where)
 }
@@ -332,7 +289,7 @@ type finetuneEpochLine struct {
 }
 
 func (r *FinetuneRun) write(v any) error {
-	if err := r.log.write(v); err != nil {
+	if err := r.dir.log.write(v); err != nil {
 		return fmt.Errorf("writing %s: %w", LogName, err)
 	}
 	return nil
@@ -365,7 +322,7 @@ func (r *FinetuneRun) finishEpoch(ctx context.Context) error {
 	if err := r.write(finetuneEpochLine{"epoch", s}); err != nil {
 		return err
 	}
-	r.finished = f.step
+	r.dir.finished = f.step
 	if r.events.Epoch != nil {
 		r.events.Epoch(s)
 	}
@@ -414,7 +371,7 @@ func (r *FinetuneRun) keep(score *FinetuneScore) error {
 // save writes the latest checkpoint, keeping the one before.
 func (r *FinetuneRun) save() error {
 	f, dir := r.Finetuner, r.o.OutputDir
-	if f.step == r.savedAt {
+	if f.step == r.dir.savedAt {
 		return nil
 	}
 	begin := time.Now()
@@ -448,7 +405,7 @@ func (r *FinetuneRun) save() error {
 	if err := weights.Save(latest, c); err != nil {
 		return err
 	}
-	r.saved, r.savedAt, r.last = time.Now(), f.step, latest
+	r.dir.wrote(latest, f.step)
 	if r.events.Save != nil {
 		s := SaveStats{Path: latest, Step: f.step, Seconds: time.Since(begin).Seconds()}
 		if info, err := os.Stat(latest); err == nil {
@@ -461,7 +418,7 @@ func (r *FinetuneRun) save() error {
 
 func (r *FinetuneRun) warn(kind, message string) {
 	w := Warning{Kind: kind, Epoch: r.Finetuner.Epoch(), Step: r.Finetuner.step, Message: message}
-	r.log.write(warningLine{"warning", w}) // a log that cannot be written stops the run at the next step
+	r.dir.log.write(warningLine{"warning", w}) // a log that cannot be written stops the run at the next step
 	if r.events.Warning != nil {
 		r.events.Warning(w)
 	}

@@ -228,11 +228,6 @@ func (p *linearProbe) claim() (done func(), err error) {
 	return func() { p.log.close(); lock.Unlock() }, nil
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // DirInUseError is a directory that already holds the result of another run.
 type DirInUseError struct{ Dir, Path string }
 

@@ -2,20 +2,15 @@ package dino
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/nn"
-	"github.com/godino-ml/godino/nn/weights"
 	"github.com/godino-ml/godino/tensor"
 )
 
@@ -85,15 +80,10 @@ type Run struct {
 
 	o        Options
 	data     DataID
-	log      *runLog
-	lock     *flock.Flock
+	dir      runDir
 	events   Events
 	knn      *knnEvaluation // nil without
 	progress progress
-	finished int       // steps done at the last epoch line in the log; −1 for none, 0 for the untrained network
-	saved    time.Time // when the last checkpoint was written, by this Run
-	savedAt  int       // and after how many steps; −1 if none was
-	last     string    // path of the last checkpoint
 	bad      int
 	collapse collapseDetector
 	pace     pace
@@ -122,7 +112,7 @@ func Open(o Options) (_ *Run, err error) {
 	if o.Device == nil {
 		o.Device = tensor.CPU()
 	}
-	r := &Run{o: o, finished: -1, savedAt: -1, collapse: newCollapseDetector(&o.Config)}
+	r := &Run{o: o, collapse: newCollapseDetector(&o.Config)}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -131,44 +121,25 @@ func Open(o Options) (_ *Run, err error) {
 	if r.o.Val == nil && o.HoldOut > 0 {
 		r.o.Train, r.o.Val = o.Train.HoldOut(o.HoldOut, o.Config.Seed)
 	}
-	r.data = DataID{Fingerprint: r.o.Train.Fingerprint(), Images: r.o.Train.Len(), Root: r.o.Train.Root()}
-	if err := os.MkdirAll(o.OutputDir, 0o755); err != nil {
-		return nil, err
-	}
-	if r.lock, err = lockDir(o.OutputDir); err != nil {
+	r.data = identify(r.o.Train)
+	if r.dir, err = openDir(o.OutputDir, o.SaveEvery); err != nil {
 		return nil, err
 	}
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	done := r.Trainer.Steps()
-	if r.last == "" {
-		done = -1 // a new run: what one before it wrote and never saved, its baselines too, is not of this one
-	}
-	if r.log, r.finished, err = openLog(filepath.Join(o.OutputDir, LogName), done); err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(o.Config, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return r, weights.AtomicWrite(filepath.Join(o.OutputDir, "config.json"), func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
+	return r, r.dir.start(r.Trainer.Steps(), o.Config)
 }
 
 // begin makes the trainer: from a checkpoint, from weights, or fresh.
 func (r *Run) begin() (err error) {
 	latest := filepath.Join(r.o.OutputDir, CheckpointName)
-	_, statErr := os.Stat(latest)
-	exists := statErr == nil
 	switch path := r.o.Resume; {
-	case path == ResumeLatest && exists:
+	case path == ResumeLatest && exists(latest):
 		return r.resume(latest)
 	case path != "" && path != ResumeLatest:
 		return r.resume(path)
-	case exists:
+	case exists(latest):
 		return &RunExistsError{Dir: r.o.OutputDir, Path: latest}
 	}
 	if r.Trainer, err = NewTrainer(r.o.Device, r.o.Config, r.data.Images); err != nil {
@@ -200,18 +171,15 @@ func (r *Run) resume(path string) error {
 		return &CheckpointError{Path: path, Err: err, Previous: otherCheckpoint(path)}
 	}
 	r.Trainer.config = r.o.Config // differs in what has no effect on the weights
-	r.progress, r.last = head.Progress, path
+	r.progress, r.dir.last = head.Progress, path
 	r.Started = fmt.Sprintf("%s, step %d", path, head.Step)
 	return nil
 }
 
 // differences lists what the checkpoint was trained with and this run is not.
 func (r *Run) differences(head *Checkpoint) []string {
-	d := head.Config.Differences(&r.o.Config)
-	if head.Data.Fingerprint != r.data.Fingerprint || head.Data.Images != r.data.Images {
-		d = append(d, fmt.Sprintf("images: %d of %s, now %d of %s (names or sizes differ; --val_path, --val_share and --max_images must be as they were)", head.Data.Images, head.Data.Root, r.data.Images, r.data.Root))
-	}
-	return d
+	return append(head.Config.Differences(&r.o.Config),
+		head.Data.differences(r.data, "; --val_path, --val_share and --max_images must be as they were")...)
 }
 
 // Config is the run's configuration.
@@ -225,15 +193,7 @@ func (r *Run) Data() (train, val *dataset.Dataset) { return r.o.Train, r.o.Val }
 
 // Close gives the directory free. It does not save.
 func (r *Run) Close() error {
-	var errs []error
-	if r.log != nil {
-		errs = append(errs, r.log.close())
-	}
-	if r.lock != nil {
-		errs = append(errs, r.lock.Unlock())
-	}
-	r.log, r.lock = nil, nil
-	return errors.Join(errs...)
+	return r.dir.close()
 }
 
 // Run trains to the last epoch and returns nil. When ctx ends it finishes the step, saves and returns ErrInterrupted. Other errors: one that
@@ -249,7 +209,7 @@ func (r *Run) Run(ctx context.Context, events Events) error {
 		return err
 	}
 	// What a run that was killed between an epoch's last step and its evaluation still owes.
-	if t.step%t.stepsPerEpoch == 0 && r.finished < t.step {
+	if t.step%t.stepsPerEpoch == 0 && r.dir.finished < t.step {
 		if err := r.finishEpoch(ctx); err != nil {
 			return r.interrupted(ctx, err)
 		}
@@ -259,13 +219,13 @@ func (r *Run) Run(ctx context.Context, events Events) error {
 		return err
 	}
 	defer loader.Close()
-	r.saved = time.Now()
+	r.dir.saved = time.Now()
 	for t.step < t.TotalSteps() {
 		if err := r.step(ctx, loader); err != nil {
 			return r.interrupted(ctx, err)
 		}
 		if t.step%t.stepsPerEpoch != 0 {
-			if every := r.saveEvery(); every >= 0 && time.Since(r.saved) >= every {
+			if r.dir.due() {
 				if err := r.save(); err != nil {
 					return err
 				}
@@ -287,7 +247,7 @@ func (r *Run) interrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
-	if r.Trainer.step == 0 || r.Trainer.step == r.savedAt {
+	if r.Trainer.step == 0 || r.Trainer.step == r.dir.savedAt {
 		return ErrInterrupted // nothing new to save
 	}
 	if err := r.save(); err != nil {
@@ -340,7 +300,7 @@ func (r *Run) step(ctx context.Context, loader *Loader) error {
 	r.pace.add(s.Images, s.Seconds, waited.Seconds())
 	s.ImagesPerSecond, s.Wait, s.ETA = r.pace.figures(t.TotalSteps() - t.step)
 	s.Memory = memoryInUse()
-	if err := r.log.write(stepLine{"step", s}); err != nil {
+	if err := r.dir.log.write(stepLine{"step", s}); err != nil {
 		return fmt.Errorf("writing %s: %w", LogName, err)
 	}
 	if r.events.Step != nil {
@@ -392,13 +352,13 @@ func (r *Run) skipped(bad *NonFiniteError) error {
 		return nil
 	}
 	where := "there is no checkpoint yet"
-	if r.last != "" {
-		t, head, err := LoadTrainer(r.o.Device, r.last)
+	if r.dir.last != "" {
+		t, head, err := LoadTrainer(r.o.Device, r.dir.last)
 		if err != nil {
 			return fmt.Errorf("%w, and its last checkpoint does not load: %w", ErrDiverged, err)
 		}
 		r.Trainer, r.progress = t, head.Progress
-		where = fmt.Sprintf("the last good state is %s, step %d", r.last, head.Step)
+		where = fmt.Sprintf("the last good state is %s, step %d", r.dir.last, head.Step)
 	}
 	return fmt.Errorf("%w: %d steps in a row were not finite, the last because of %s; %s. Lower lr, or raise warmup_epochs, or lower clip_grad",
 		ErrDiverged, maxSkipped, bad.Tensor, where)
@@ -416,7 +376,7 @@ func (r *Run) save() error {
 	if err != nil {
 		return err
 	}
-	r.saved, r.savedAt, r.last = time.Now(), t.step, latest
+	r.dir.wrote(latest, t.step)
 	if r.events.Save != nil {
 		r.events.Save(s)
 	}
@@ -442,13 +402,6 @@ func linkOver(path, name string) error {
 	return os.Rename(temporary, name)
 }
 
-func (r *Run) saveEvery() time.Duration {
-	if r.o.SaveEvery == 0 {
-		return 15 * time.Minute
-	}
-	return r.o.SaveEvery
-}
-
 // finishEpoch evaluates the epoch whose last step is done and tells of it; at step 0 that is the untrained network.
 func (r *Run) finishEpoch(ctx context.Context) error {
 	t, p := r.Trainer, &r.progress
@@ -470,10 +423,10 @@ func (r *Run) finishEpoch(ctx context.Context) error {
 		return nil
 	}
 	s.Seconds = time.Since(begin).Seconds()
-	if err := r.log.write(epochLine{"epoch", s}); err != nil {
+	if err := r.dir.log.write(epochLine{"epoch", s}); err != nil {
 		return fmt.Errorf("writing %s: %w", LogName, err)
 	}
-	r.finished = t.step
+	r.dir.finished = t.step
 	if r.events.Epoch != nil {
 		r.events.Epoch(s)
 	}
@@ -491,7 +444,7 @@ func (r *Run) finishEpoch(ctx context.Context) error {
 
 func (r *Run) warn(kind, message string) {
 	w := Warning{Kind: kind, Epoch: r.Trainer.Epoch(), Step: r.Trainer.step, Message: message}
-	r.log.write(warningLine{"warning", w}) // a log that cannot be written stops the run at the next step
+	r.dir.log.write(warningLine{"warning", w}) // a log that cannot be written stops the run at the next step
 	if r.events.Warning != nil {
 		r.events.Warning(w)
 	}
