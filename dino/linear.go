@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -208,24 +207,22 @@ func (e *LabelError) Error() string { return e.msg }
 
 // claim locks OutputDir and begins its log; the result ends both.
 func (p *linearProbe) claim() (done func(), err error) {
-	if err := os.MkdirAll(p.OutputDir, 0o777); err != nil {
-		return nil, err
-	}
-	lock, err := lockDir(p.OutputDir)
+	d, err := openDir(p.OutputDir, -1)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range []string{HeadName, CheckpointName} {
 		if path := filepath.Join(p.OutputDir, name); exists(path) {
-			lock.Unlock()
+			d.close()
 			return nil, &DirInUseError{Dir: p.OutputDir, Path: path}
 		}
 	}
-	if p.log, _, err = openLog(filepath.Join(p.OutputDir, LogName), -1); err != nil {
-		lock.Unlock()
+	if d.log, _, err = openLog(filepath.Join(p.OutputDir, LogName), -1); err != nil {
+		d.close()
 		return nil, err
 	}
-	return func() { p.log.close(); lock.Unlock() }, nil
+	p.log = d.log
+	return func() { d.close() }, nil
 }
 
 // DirInUseError is a directory that already holds the result of another run.

@@ -1,50 +1,7 @@
 package kernels
 
-import "math"
-
-// attentionForwardBF16 is attentionForward with its products in bf16: q, k and v are rounded to bf16, and so are the weights before they
-// multiply v. Their products are added in float32; the softmax is that of float32.
-func attentionForwardBF16(y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
-	p := work[:h.N]
-	for i := range h.M {
-		lse[i] = attentionRowBF16(p, h, i)
-		o := y[i*ldy:][:h.D]
-		clear(o)
-		for j, w := range p {
-			addScaledBF16(o, h.V[j*h.LD:][:h.D], w)
-		}
-	}
-}
-
-func attentionRowBF16(p []float32, h AttentionHead, i int) (lse float32) {
-	for j := range p {
-		p[j] = dotBF16(h.Q[i*h.LD:][:h.D], h.K[j*h.LD:][:h.D])
-	}
-	return softmaxRow(p, p, h.Scale)
-}
-
-// attentionBackwardBF16 is attentionBackward with its products in bf16: those with q, k, v, dy, p and ds round them. delta is float32.
-func attentionBackwardBF16(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, _ []float32) {
-	if !add {
-		for i := range h.N {
-			clear(dq[i*h.LD:][:h.D])
-			clear(dk[i*h.LD:][:h.D])
-			clear(dv[i*h.LD:][:h.D])
-		}
-	}
-	for i := range h.N {
-		q, dqi, dyi := h.Q[i*h.LD:][:h.D], dq[i*h.LD:][:h.D], dy[i*ldy:][:h.D]
-		delta := dot(dyi, y[i*ldy:][:h.D])
-		for j := range h.N {
-			k, v := h.K[j*h.LD:][:h.D], h.V[j*h.LD:][:h.D]
-			p := float32(math.Exp(float64(h.Scale*dotBF16(q, k) - lse[i])))
-			ds := p * (dotBF16(dyi, v) - delta) * h.Scale
-			addScaledBF16(dqi, k, ds)
-			addScaledBF16(dk[j*h.LD:][:h.D], q, ds)
-			addScaledBF16(dv[j*h.LD:][:h.D], dyi, p)
-		}
-	}
-}
+// attentionBF16 rounds the factors of products to bf16, q, k, v and dy as well as p and ds, and adds the products in float32.
+var attentionBF16 = attentionArithmetic{dotBF16, addScaledBF16}
 
 // roundBF16 is x rounded to bf16.
 func roundBF16(x float32) float32 { return fromBF16(toBF16(x)) }
@@ -125,7 +82,7 @@ func newAttentionBF16Space(work []float32, n, d int) (s attentionBF16Space) {
 	return s
 }
 
-// Forward computes attentionForwardBF16.
+// Forward computes attentionBF16.forward.
 func (t *AttentionBF16Tiles) Forward(y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
 	if h.D%8 != 0 {
 		padForward(t.Forward, y, ldy, lse, h, work)
@@ -144,7 +101,7 @@ func (t *AttentionBF16Tiles) Forward(y []float32, ldy int, lse []float32, h Atte
 	}
 }
 
-// Backward computes attentionBackwardBF16.
+// Backward computes attentionBF16.backward.
 func (t *AttentionBF16Tiles) Backward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) {
 	if h.D%8 != 0 {
 		padBackward(t.Backward, dq, dk, dv, dy, y, ldy, lse, h, add, work)

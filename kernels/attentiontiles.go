@@ -72,7 +72,7 @@ func newAttentionSpace(work []float32, n, d int) (s attentionSpace) {
 	return s
 }
 
-// Forward computes attentionForward.
+// Forward computes attentionFloat32.forward.
 func (t *AttentionTiles) Forward(y []float32, ldy int, lse []float32, h AttentionHead, work []float32) {
 	if h.D%8 != 0 {
 		padForward(t.Forward, y, ldy, lse, h, work)
@@ -89,7 +89,7 @@ func (t *AttentionTiles) Forward(y []float32, ldy int, lse []float32, h Attentio
 	}
 }
 
-// Weights computes attentionWeights.
+// Weights computes attentionFloat32.weights.
 func (t *AttentionTiles) Weights(p []float32, h AttentionHead, work []float32) {
 	if h.D%8 != 0 {
 		h, work = padHead(h, work)
@@ -112,7 +112,7 @@ func (t *AttentionTiles) weights(h AttentionHead, from, m int, s *attentionSpace
 	t.Softmax(s.p, s.ld, s.lse, s.delta, m, h.N, h.Scale)
 }
 
-// Backward computes attentionBackward.
+// Backward computes attentionFloat32.backward.
 func (t *AttentionTiles) Backward(dq, dk, dv, dy, y []float32, ldy int, lse []float32, h AttentionHead, add bool, work []float32) {
 	if h.D%8 != 0 {
 		padBackward(t.Backward, dq, dk, dv, dy, y, ldy, lse, h, add, work)

@@ -9,7 +9,7 @@ func WithBF16(t *Table) *Table {
 		return t
 	}
 	with := *t
-	with.GemmBF16, with.AttentionForwardBF16, with.AttentionBackwardBF16 = &referenceGemmBF16, attentionForwardBF16, attentionBackwardBF16
+	with.GemmBF16, with.AttentionForwardBF16, with.AttentionBackwardBF16 = &referenceGemmBF16, attentionBF16.forward, attentionBF16.backward
 	return &with
 }
 

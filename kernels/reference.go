@@ -12,9 +12,9 @@ func Reference() *Table {
 	return &Table{
 		Name:                     "reference",
 		Gemm:                     referenceGemm,
-		AttentionForward:         attentionForward,
-		AttentionBackward:        attentionBackward,
-		AttentionWeights:         attentionWeights,
+		AttentionForward:         attentionFloat32.forward,
+		AttentionBackward:        attentionFloat32.backward,
+		AttentionWeights:         attentionFloat32.weights,
 		GELUForward:              geluForward,
 		GELUBackward:             geluBackward,
 		GELUAndDerivative:        geluAndDerivative,

@@ -53,12 +53,9 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 		return err
 	}
 	patch := n.Config().PatchSize
-	size := min(480, 60*patch)
-	if c.ImageSize != nil {
-		size = *c.ImageSize
-	}
-	if size < 0 || size > 1<<14 {
-		return usageError("--image_size %d: choose 0 to %d", size, 1<<14)
+	size, err := shorterSide(c.ImageSize, patch)
+	if err != nil {
+		return err
 	}
 	img, cols, rows, err := toPatches(img, size, patch)
 	if err != nil {
@@ -76,6 +73,17 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 		fmt.Fprintln(t.out, " ", p)
 	}
 	return nil
+}
+
+// shorterSide is the --image_size that is given, or one that shows what tokens of that many pixels tell apart in fair time; 0 is as it is.
+func shorterSide(given *int, patch int) (int, error) {
+	if given == nil {
+		return min(480, 60*patch), nil
+	}
+	if *given < 0 || *given > 1<<14 {
+		return 0, usageError("--image_size %d: choose 0 to %d", *given, 1<<14)
+	}
+	return *given, nil
 }
 
 // toPatches resizes a picture so that its shorter side is size, 0 for as it is, and says how many patches it has.

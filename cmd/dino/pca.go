@@ -78,12 +78,9 @@ func (c *pcaCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	patch := n.Config().PatchSize
-	size := min(480, 60*patch)
-	if c.ImageSize != nil {
-		size = *c.ImageSize
-	}
-	if size < 0 || size > 1<<14 {
-		return usageError("--image_size %d: choose 0 to %d", size, 1<<14)
+	size, err := shorterSide(c.ImageSize, patch)
+	if err != nil {
+		return err
 	}
 	if c.NumWorkers <= 0 {
 		c.NumWorkers = runtime.GOMAXPROCS(0)

@@ -69,15 +69,7 @@ func (l *Log) read(f *os.File) error {
 		return err
 	}
 	first := l.offset == 0
-	b := bufio.NewReaderSize(f, 1<<16)
-	for {
-		line, err := b.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return eachLine(f, func(line []byte) error {
 		if err := l.add(line, first); err != nil {
 			if errors.Is(err, errCut) {
 				return err
@@ -86,6 +78,24 @@ func (l *Log) read(f *os.File) error {
 		}
 		l.offset += int64(len(line))
 		l.Lines++
+		return nil
+	})
+}
+
+// eachLine calls f with the whole lines of a log: the last one may be half written.
+func eachLine(r io.Reader, f func(line []byte) error) error {
+	b := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := b.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(line); err != nil {
+			return err
+		}
 	}
 }
 

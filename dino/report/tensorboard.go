@@ -1,8 +1,6 @@
 package report
 
 import (
-	"bufio"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -38,7 +36,7 @@ func openTensorBoard(dir string) (w *tensorboard.Writer, err error) {
 		return nil, err
 	}
 	var took float64 // seconds
-	if err := eachLine(f, func(e event) error { took += e.seconds(); return nil }); err != nil {
+	if err := eachEvent(f, func(e event) error { took += e.seconds(); return nil }); err != nil {
 		return nil, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -48,7 +46,7 @@ func openTensorBoard(dir string) (w *tensorboard.Writer, err error) {
 		return nil, err
 	}
 	at := info.ModTime().Add(-seconds(took))
-	err = eachLine(f, func(e event) error {
+	err = eachEvent(f, func(e event) error {
 		at = at.Add(seconds(e.seconds()))
 		return e.scalars(w, at)
 	})
@@ -61,25 +59,15 @@ func openTensorBoard(dir string) (w *tensorboard.Writer, err error) {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// eachLine calls f with the whole lines of a log.
-func eachLine(r io.Reader, f func(event) error) error {
-	b := bufio.NewReaderSize(r, 1<<16)
-	for {
-		line, err := b.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// eachEvent calls f with the events of a log.
+func eachEvent(r io.Reader, f func(event) error) error {
+	return eachLine(r, func(line []byte) error {
 		e, err := parse(line)
 		if err != nil {
 			return err
 		}
-		if err := f(e); err != nil {
-			return err
-		}
-	}
+		return f(e)
+	})
 }
 
 func (e event) seconds() float64 {
