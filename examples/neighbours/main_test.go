@@ -33,8 +33,10 @@ func encode(t *testing.T, c color.RGBA) []byte {
 // TestNeighbours: a picture of the folder is its own nearest neighbour, and what is no picture is refused.
 func TestNeighbours(t *testing.T) {
 	dir := t.TempDir()
-	green := encode(t, color.RGBA{G: 255, A: 255})
-	for name, data := range map[string][]byte{"red.png": encode(t, color.RGBA{R: 255, A: 255}), "green.png": green, "blue.png": encode(t, color.RGBA{B: 255, A: 255})} {
+	pictures := map[string][]byte{
+		"red.png": encode(t, color.RGBA{R: 255, A: 255}), "green.png": encode(t, color.RGBA{G: 255, A: 255}), "blue.png": encode(t, color.RGBA{B: 255, A: 255}),
+	}
+	for name, data := range pictures {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +59,15 @@ func TestNeighbours(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/?k=2", bytes.NewReader(body)))
 		return w
 	}
-	w := post(green)
-	var got []neighbour
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		t.Fatalf("status %d: %s: %v", w.Code, w.Body, err)
-	}
-	if len(got) != 2 || got[0].Path != "green.png" || !(got[0].Similarity > 0.9999) || !(got[1].Similarity < got[0].Similarity) {
-		t.Errorf("neighbours of green.png: %+v", got)
+	for name, data := range pictures {
+		w := post(data)
+		var got []neighbour
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatalf("status %d: %s: %v", w.Code, w.Body, err)
+		}
+		if len(got) != 2 || got[0].Path != name || !(got[0].Similarity > 0.9999) || !(got[1].Similarity < got[0].Similarity) {
+			t.Errorf("neighbours of %s: %+v", name, got)
+		}
 	}
 	if w := post([]byte("no picture")); w.Code != http.StatusUnsupportedMediaType {
 		t.Errorf("status %d for what is no picture", w.Code)

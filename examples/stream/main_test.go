@@ -8,19 +8,26 @@ import (
 	"github.com/godino-ml/godino/dino/dataset"
 )
 
-// TestTrain: pictures that fill two batches and a half make two steps, and the student changes by them.
+// TestTrain: pictures that fill two batches and a half make two steps, and the student changes by them; other pictures, other steps.
 func TestTrain(t *testing.T) {
 	c := config()
 	c.Arch, c.BatchSize, c.OutDim, c.WarmupEpochs = "vit:dim=32,depth=1,heads=2", 4, 32, 0
-	pictures := make(chan *dataset.RGB, 10)
-	for r := rand.New(rand.NewPCG(1, 0)); len(pictures) < cap(pictures); {
-		pictures <- dataset.FromImage(grating(r, 24))
+	run := func(seed uint64) (*dino.Trainer, []dino.StepStats) {
+		pictures := make(chan *dataset.RGB, 10)
+		for r := rand.New(rand.NewPCG(seed, 0)); len(pictures) < cap(pictures); {
+			pictures <- dataset.FromImage(grating(r, 24))
+		}
+		close(pictures)
+		var steps []dino.StepStats
+		trainer, err := train(c, cap(pictures), pictures, func(s dino.StepStats) { steps = append(steps, s) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return trainer, steps
 	}
-	close(pictures)
-	var steps []dino.StepStats
-	trainer, err := train(c, cap(pictures), pictures, func(s dino.StepStats) { steps = append(steps, s) })
-	if err != nil {
-		t.Fatal(err)
+	trainer, steps := run(1)
+	if _, other := run(2); len(other) > 0 && len(steps) > 0 && other[0].Loss == steps[0].Loss {
+		t.Error("other pictures give the same loss")
 	}
 	if len(steps) != 2 || trainer.Steps() != trainer.TotalSteps() {
 		t.Fatalf("%d steps; the trainer has done %d of %d", len(steps), trainer.Steps(), trainer.TotalSteps())
