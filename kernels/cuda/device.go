@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
 )
 
 // Device is a GPU with the kernels that it has been asked for so far. It is used by one goroutine at a time.
@@ -13,6 +14,9 @@ type Device struct {
 	modules   map[string]Module
 	functions map[string]*function
 	args      []byte
+	work      Ptr // see workspace
+	workBytes int
+	hopper    bool
 	err       error
 }
 
@@ -22,9 +26,11 @@ type function struct {
 	params []int
 }
 
-// NewDevice makes a Device of a driver.
+// NewDevice makes a Device of a driver. It uses the kernels for sm_90a where the GPU has compute capability 9.0, unless the environment says GODINO_CUDA=sm_80.
 func NewDevice(driver Driver) *Device {
-	return &Device{driver: driver, info: driver.Info(), modules: map[string]Module{}, functions: map[string]*function{}}
+	d := &Device{driver: driver, info: driver.Info(), modules: map[string]Module{}, functions: map[string]*function{}}
+	d.hopper = d.info.Major == 9 && d.info.Minor == 0 && os.Getenv("GODINO_CUDA") != "sm_80"
+	return d
 }
 
 // Driver is the device's driver.
@@ -161,6 +167,24 @@ func (d *Device) Free(p Ptr) {
 	if d.err == nil && p != 0 {
 		d.fail(d.driver.Free(p))
 	}
+}
+
+// Forget says that nobody needs what is in memory any more. A Driver that can (the interpreter) reports reads of it from now on.
+func (d *Device) Forget(p Ptr, bytes int) {
+	if f, ok := d.driver.(interface{ Forget(p Ptr, bytes int) }); ok && p != 0 && d.err == nil {
+		f.Forget(p, bytes)
+	}
+}
+
+// workspace is memory of undefined content for the launches of one launcher: the next call of workspace gives the same memory. There is one, because
+// launches run one after the other. What was too small is never freed: graphs may know its address.
+func (d *Device) workspace(bytes int) Ptr {
+	if bytes > d.workBytes {
+		d.workBytes = max(bytes, 2*d.workBytes, 1<<20)
+		d.work = d.Alloc(d.workBytes)
+	}
+	d.Forget(d.work, d.workBytes)
+	return d.work
 }
 
 // Upload copies src to the GPU, in the order of launches; src may be used again at once.
