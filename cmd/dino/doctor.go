@@ -96,7 +96,6 @@ func examine() *findings {
 		Cores:      runtime.NumCPU(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0),
 		Cache:      [3]int{cpuid.CPU.Cache.L1D, cpuid.CPU.Cache.L2, cpuid.CPU.Cache.L3},
-		GPU:        "can be used",
 		JPEG:       dataset.JPEGDecoder(),
 	}
 	if f.CPU == "" {
@@ -119,10 +118,26 @@ func examine() *findings {
 	if _, err := tensor.CPU().WithPrecision(tensor.BF16); err != nil {
 		f.BF16 = "none: " + err.Error()
 	}
-	if err := cuda.Available(); err != nil {
-		f.GPU = "none: " + err.Error()
-	}
+	f.GPU = gpuLine(cuda.GPUs())
 	return f
+}
+
+// gpuLine is what doctor says of the GPUs, or of why there are none.
+func gpuLine(all []cuda.Info, err error) string {
+	if err != nil {
+		return "none: " + err.Error()
+	}
+	var b strings.Builder
+	for i, g := range all {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%d: %s", i, g)
+		if err := g.Usable(); err != nil {
+			fmt.Fprintf(&b, " (cannot be used: %v)", err)
+		}
+	}
+	return b.String()
 }
 
 // bf16Available is what doctor says of bf16 where there is no reason why not.

@@ -1,7 +1,7 @@
-//go:build !cuda
+//go:build !(cuda && cgo && linux)
 
 package cuda
 
-func available() error { return ErrNotBuilt }
+func gpus() ([]Info, error) { return nil, ErrNotBuilt }
 
 func open(int) (Driver, error) { return nil, ErrNotBuilt }
