@@ -20,7 +20,10 @@ func Flags(name string) []string {
 		"--cuda-gpu-arch=" + arch, "--cuda-feature=+" + version, "-Wall", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable"}
 }
 
-var include = regexp.MustCompile(`(?m)^#include "([^"]+)"`)
+var (
+	include = regexp.MustCompile(`(?m)^\s*#\s*include\s*"([^"]+)"`)
+	foreign = regexp.MustCompile(`(?m)^\s*#\s*include\s*<.*`)
+)
 
 // Header is the first line of a PTX file that is made of dir/name.cu as it is now.
 func Header(dir, name string) (string, error) {
@@ -35,6 +38,9 @@ func Header(dir, name string) (string, error) {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			return err
+		}
+		if m := foreign.Find(text); m != nil {
+			return fmt.Errorf("%s: %s: sources may include files of this directory only", file, m)
 		}
 		fmt.Fprintf(sum, "%s %d\n", file, len(text))
 		sum.Write(text)
