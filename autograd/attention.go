@@ -10,7 +10,7 @@ func (t *Tape) Attention(qkv *Var, heads int) *Var {
 		panic(&tensor.ShapeError{Op: "Attention", Shapes: [][]int{s, {heads}}, Want: "qkv (B, N, 3·heads·D)"})
 	}
 	y := t.output([]int{s[0], s[1], s[2] / 3}, qkv)
-	lse := t.memory(y, s[0], heads, s[1])
+	lse := t.statistics(y, s[0], heads, s[1])
 	tensor.AttentionForward(y.Value, lse, qkv.Value, heads)
 	t.keeps(y, qkv, y)
 	t.undoes(y, func(dy *tensor.Tensor) {

@@ -7,16 +7,9 @@ import "github.com/godino-ml/godino/tensor"
 // running = (1 − momentum)·running + momentum·batch with the unbiased variance, are written for whoever wants them later.
 func (t *Tape) BatchNorm(x, w, b *Var, runningMean, runningVar *tensor.Tensor, eps, momentum float32) *Var {
 	y := t.output(x.Value.Shape(), x, w, b)
-	rows := x.Value.Rows()
-	mean, rstd := t.arena.New(x.Value.Cols()), t.arena.New(x.Value.Cols())
+	mean, rstd := t.arena.NewFloat32(x.Value.Cols()), t.arena.NewFloat32(x.Value.Cols())
 	tensor.BatchNormForward(y.Value, mean, rstd, x.Value, w.Value, b.Value, eps)
-	unbiased := float32(rows) / float32(max(rows-1, 1))
-	for c, m := range mean.Data() {
-		r := rstd.Data()[c]
-		variance := 1/(r*r) - eps
-		runningMean.Data()[c] += momentum * (m - runningMean.Data()[c])
-		runningVar.Data()[c] += momentum * (variance*unbiased - runningVar.Data()[c])
-	}
+	tensor.BatchNormUpdate(runningMean, runningVar, mean, rstd, x.Value.Rows(), eps, momentum)
 	t.keeps(y, x, w)
 	t.undoes(y, func(dy *tensor.Tensor) {
 		// y = (x − mean)·rstd·w + b

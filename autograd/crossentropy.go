@@ -8,18 +8,14 @@ import "github.com/godino-ml/godino/tensor"
 //
 // loss has one element. labels are kept until Backward.
 func (t *Tape) CrossEntropy(logits *Var, labels []int, smoothing, weight float64) *Var {
-	loss := t.output([]int{1}, logits)
-	perRow, logp := t.arena.New(logits.Value.Rows()), t.arena.New(logits.Value.Shape()...)
+	loss := t.outputFloat32([]int{1}, logits)
+	perRow, logp := t.arena.NewFloat32(logits.Value.Rows()), t.arena.New(logits.Value.Shape()...)
 	tensor.CrossEntropyForward(perRow, logp, logits.Value, labels, smoothing)
-	var sum float64
-	for _, l := range perRow.Data() {
-		sum += float64(l)
-	}
-	loss.Value.Data()[0] = float32(weight * sum)
+	tensor.SumTo(loss.Value, perRow, weight)
 	t.undoes(loss, func(dloss *tensor.Tensor) {
 		// loss = weight · Σ_r −Σ_k t[r,k]·logp[r,k]
 		dlogits, add := t.grad(logits)
-		tensor.CrossEntropyBackward(dlogits, logp, labels, smoothing, weight*float64(dloss.Data()[0]), add)
+		tensor.CrossEntropyBackward(dlogits, logp, labels, smoothing, weight, dloss, add)
 	})
 	return loss
 }

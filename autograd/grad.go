@@ -25,7 +25,7 @@ func (t *Tape) grad(x *Var) (dx *tensor.Tensor, add bool) {
 		shared := x.Grad
 		x.loan.holders--
 		t.lend(x)
-		copy(x.Grad.Data(), shared.Data())
+		tensor.Copy(x.Grad, shared)
 	}
 	return x.Grad, true
 }
@@ -34,7 +34,7 @@ func (t *Tape) grad(x *Var) (dx *tensor.Tensor, add bool) {
 func (t *Tape) sum(x *Var) *tensor.Tensor {
 	dx, add := t.grad(x)
 	if dx != nil && !add {
-		clear(dx.Data())
+		dx.Zero()
 	}
 	return dx
 }
@@ -47,7 +47,7 @@ func (t *Tape) add(x *Var, dx *tensor.Tensor) {
 	case add:
 		tensor.AddForward(to, to, dx)
 	default:
-		copy(to.Data(), dx.Data())
+		tensor.Copy(to, dx)
 	}
 }
 
@@ -66,7 +66,11 @@ func (t *Tape) pass(x, y *Var) {
 }
 
 func (t *Tape) lend(x *Var) {
-	x.Grad = t.memory(x, x.Shape()...)
+	if x.float32() {
+		x.Grad = t.statistics(x, x.Shape()...)
+	} else {
+		x.Grad = t.memory(x, x.Shape()...)
+	}
 	x.loan = t.loans.next()
 	x.loan.holders = 1
 	t.borrowers = append(t.borrowers, x)

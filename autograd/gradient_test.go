@@ -75,7 +75,9 @@ func operations() []operation {
 			func(t *Tape, xs []*Var) *Var { return t.Residual(xs[0], xs[1], nil) },
 			func(xs [][]float64) []float64 { return refResidual(xs[0], xs[1], nil) }},
 		{"Residual with drop path", [][]int{{3, 2, 5}, {3, 2, 5}},
-			func(t *Tape, xs []*Var) *Var { return t.Residual(xs[0], xs[1], residualScale) },
+			func(t *Tape, xs []*Var) *Var {
+				return t.Residual(xs[0], xs[1], factors(t.Arena().Device(), residualScale))
+			},
 			func(xs [][]float64) []float64 { return refResidual(xs[0], xs[1], residualScale) }},
 		{"SelectSamples", [][]int{{4, 2, 5}},
 			func(t *Tape, xs []*Var) *Var { return t.SelectSamples(xs[0], []int{0, 2}) },
@@ -103,7 +105,9 @@ func operations() []operation {
 				return refResidual(xs[0], refLinear(xs[1], xs[2], xs[3], 5, 7), nil)
 			}},
 		{"LinearResidual with drop path", [][]int{{3, 2, 7}, {3, 2, 5}, {7, 5}, {7}},
-			func(t *Tape, xs []*Var) *Var { return t.LinearResidual(xs[0], xs[1], xs[2], xs[3], residualScale) },
+			func(t *Tape, xs []*Var) *Var {
+				return t.LinearResidual(xs[0], xs[1], xs[2], xs[3], factors(t.Arena().Device(), residualScale))
+			},
 			func(xs [][]float64) []float64 {
 				return refResidual(xs[0], refLinear(xs[1], xs[2], xs[3], 5, 7), residualScale)
 			}},
@@ -114,7 +118,9 @@ func operations() []operation {
 			func(t *Tape, xs []*Var) *Var { return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], xs[5], nil) },
 			func(xs [][]float64) []float64 { return refResidual(xs[5], refMLP(xs, 5, 19, 7), nil) }},
 		{"MLP with drop path", [][]int{{3, 2, 5}, {19, 5}, {19}, {7, 19}, {7}, {3, 2, 7}},
-			func(t *Tape, xs []*Var) *Var { return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], xs[5], residualScale) },
+			func(t *Tape, xs []*Var) *Var {
+				return t.MLP(xs[0], xs[1], xs[2], xs[3], xs[4], xs[5], factors(t.Arena().Device(), residualScale))
+			},
 			func(xs [][]float64) []float64 { return refResidual(xs[5], refMLP(xs, 5, 19, 7), residualScale) }},
 		{"Patchify", [][]int{{2, 3, 6, 4}},
 			func(t *Tape, xs []*Var) *Var { return t.Patchify(xs[0], 2) },
@@ -158,7 +164,7 @@ func operations() []operation {
 				for i, p := range targetProbs {
 					target.Data()[i] = float32(p)
 				}
-				return t.PrototypeCrossEntropy(xs[0], xs[1], xs[2], target, targetRows, 1/0.4, 0.25)
+				return t.PrototypeCrossEntropy(xs[0], xs[1], xs[2], target, tensor.NewPairs(targetRows), 1/0.4, 0.25)
 			},
 			func(xs [][]float64) []float64 {
 				logits := refLinear(xs[0], refWeightNorm(xs[1], xs[2]), nil, 6, 5)
@@ -437,7 +443,7 @@ func TestGraphs(t *testing.T) {
 				switch kind {
 				case 0, 1:
 					scale := scales[kind]
-					y = tape.Residual(nodes[a], nodes[b], scale)
+					y = tape.Residual(nodes[a], nodes[b], factors(dev, scale))
 					refs = append(refs, func(n [][]float64) []float64 { return refResidual(n[a], n[b], scale) })
 				case 2:
 					y = tape.Linear(nodes[a], NewConst(w), nil)
@@ -468,4 +474,12 @@ func TestGraphs(t *testing.T) {
 			}, xs, gradsOf(xs))
 		})
 	}
+}
+
+// factors are the scale of a residual branch, nil for nil.
+func factors(dev *tensor.Device, scale []float32) *tensor.Tensor {
+	if scale == nil {
+		return nil
+	}
+	return tensor.FromSlice(dev, scale, len(scale))
 }

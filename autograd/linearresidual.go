@@ -4,7 +4,7 @@ import "github.com/godino-ml/godino/tensor"
 
 // LinearResidual is y[b] = residual[b] + scale[b]·(x[b]·wᵀ + bias) over the leading dimension: Residual(residual, Linear(x, w, bias), scale) in
 // one pass over y. A nil scale is all ones; it is kept until Backward.
-func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
+func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale *tensor.Tensor) *Var {
 	y := t.output(t.withCols(x.Value, w.Value.Dim(0)), residual, x, w, bias)
 	tensor.LinearResidualForward(y.Value, residual.Value, x.Value, matrix(w.Value), bias.tensor(), scale)
 	t.keeps(y, x, w)
@@ -22,7 +22,7 @@ func (t *Tape) LinearResidual(residual, x, w, bias *Var, scale []float32) *Var {
 }
 
 // scaled is y's gradient times scale by its leading dimension: the gradient itself if scale is nil, otherwise a tensor that free gives back.
-func (t *Tape) scaled(y *Var, scale []float32) *tensor.Tensor {
+func (t *Tape) scaled(y *Var, scale *tensor.Tensor) *tensor.Tensor {
 	if scale == nil {
 		return y.Grad
 	}

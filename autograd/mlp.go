@@ -8,7 +8,7 @@ import "github.com/godino-ml/godino/tensor"
 //
 // x (…, C), w1 (hidden, C), b1 (hidden), w2 (out, hidden), b2 (out), y and residual (…, out). A nil residual is none; a nil scale is all
 // ones, and it is kept until Backward.
-func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale []float32) *Var {
+func (t *Tape) MLP(x, w1, b1, w2, b2, residual *Var, scale *tensor.Tensor) *Var {
 	y := t.output(t.withCols(x.Value, w2.Value.Dim(0)), x, w1, b1, w2, b2, residual)
 	a := t.memory(y, t.withCols(x.Value, w1.Value.Dim(0))...)
 	if !y.needsGrad {

@@ -3,7 +3,7 @@ package autograd
 import "github.com/godino-ml/godino/tensor"
 
 // Residual is y[b] = x[b] + scale[b]·branch[b] over the leading dimension; a nil scale is all ones. scale is kept until Backward.
-func (t *Tape) Residual(x, branch *Var, scale []float32) *Var {
+func (t *Tape) Residual(x, branch *Var, scale *tensor.Tensor) *Var {
 	y := t.output(x.Value.Shape(), x, branch)
 	tensor.Residual(y.Value, x.Value, branch.Value, scale)
 	t.undoes(y, func(dy *tensor.Tensor) {

@@ -100,8 +100,8 @@ func (t *Tape) Backward(loss *Var) {
 	if loss.Value.Len() != 1 {
 		panic(&tensor.ShapeError{Op: "Backward", Shapes: [][]int{loss.Value.Shape()}, Want: "one element; for others see BackwardFrom"})
 	}
-	seed := t.arena.New(loss.Value.Shape()...)
-	seed.Data()[0] = 1
+	seed := t.arena.NewFloat32(loss.Value.Shape()...)
+	tensor.Fill(seed, 1)
 	t.BackwardFrom(loss, seed)
 }
 
@@ -168,9 +168,23 @@ func (t *Tape) output(shape []int, inputs ...*Var) *Var {
 
 // outputOf is output with that room.
 func (t *Tape) outputOf(r room, shape []int, inputs ...*Var) *Var {
+	y := t.result(r, shape, inputs)
+	y.Value = t.memory(y, y.shape...)
+	return y
+}
+
+// outputFloat32 is output of what is float32 whatever the activations are, and so is its gradient: a loss, logits, what is made of parameters alone.
+func (t *Tape) outputFloat32(shape []int, inputs ...*Var) *Var {
+	y := t.result(room{}, shape, inputs)
+	y.wide = true
+	y.Value = t.statistics(y, y.shape...)
+	return y
+}
+
+// result is a Var without a Value.
+func (t *Tape) result(r room, shape []int, inputs []*Var) *Var {
 	y := t.results.next()
 	*y = Var{shape: append(y.shape[:0], shape...), room: r}
-	y.Value = t.memory(y, y.shape...)
 	if t.record {
 		for _, x := range inputs {
 			if x != nil && x.needsGrad {
@@ -181,16 +195,26 @@ func (t *Tape) outputOf(r room, shape []int, inputs ...*Var) *Var {
 	return y
 }
 
-// memory is a tensor of undefined elements with as much room as y has.
+// memory is a tensor of undefined elements with as much room as y has, for activations.
 func (t *Tape) memory(y *Var, shape ...int) *tensor.Tensor {
+	return t.arena.NewOf(y.room.of(shape), shape...)
+}
+
+// statistics is memory for what is float32 whatever the activations are.
+func (t *Tape) statistics(y *Var, shape ...int) *tensor.Tensor {
+	return t.arena.NewFloat32Of(y.room.of(shape), shape...)
+}
+
+// of is how many elements all samples need when those that are used have that shape.
+func (r room) of(shape []int) int {
 	n := 1
 	for _, d := range shape {
 		n *= d
 	}
-	if y.room.used > 0 {
-		n = (n*y.room.all + y.room.used - 1) / y.room.used
+	if r.used > 0 {
+		n = (n*r.all + r.used - 1) / r.used
 	}
-	return t.arena.NewOf(n, shape...)
+	return n
 }
 
 // keeps says that the backward of the operation that made y, which undoes records next, reads the Values of these Vars.

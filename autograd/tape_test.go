@@ -158,8 +158,8 @@ func TestShapeErrors(t *testing.T) {
 		"LinearResidual":     func(t *Tape) { t.LinearResidual(v(2, 5), v(2, 4), v(3, 4), nil, nil) },
 		"MLP":                func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 6), v(5), nil, nil) },
 		"MLP residual":       func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 7), v(5), v(2, 4), nil) },
-		"MLP scale":          func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 7), v(5), v(2, 5), make([]float32, 3)) },
-		"Residual scale":     func(t *Tape) { t.Residual(v(2, 5), v(2, 5), make([]float32, 5)) },
+		"MLP scale":          func(t *Tape) { t.MLP(v(2, 5), v(7, 5), v(7), v(5, 7), v(5), v(2, 5), tensor.New(dev, 3)) },
+		"Residual scale":     func(t *Tape) { t.Residual(v(2, 5), v(2, 5), tensor.New(dev, 5)) },
 		"Prototypes":         func(t *Tape) { t.Prototypes(v(2, 5), v(4, 5), v(5, 1)) },
 		"Patchify":           func(t *Tape) { t.Patchify(v(3, 8, 8), 4) },
 		"Patchify patch":     func(t *Tape) { t.Patchify(v(1, 3, 8, 8), 0) },
@@ -178,7 +178,7 @@ func TestShapeErrors(t *testing.T) {
 		"ConcatRows":         func(t *Tape) { t.ConcatRows(v(2, 3), v(2, 4)) },
 		"ConcatRows of none": func(t *Tape) { t.ConcatRows() },
 		"PrototypeCrossEntropy": func(t *Tape) {
-			t.PrototypeCrossEntropy(v(2, 5), v(3, 5), v(3, 1), tensor.New(dev, 2, 4), [][]int{{0}, {1}}, 1, 1)
+			t.PrototypeCrossEntropy(v(2, 5), v(3, 5), v(3, 1), tensor.New(dev, 2, 4), tensor.NewPairs([][]int{{0}, {1}}), 1, 1)
 		},
 		"Backward":     func(t *Tape) { t.Backward(t.GELU(v(2))) },
 		"BackwardFrom": func(t *Tape) { t.BackwardFrom(t.GELU(v(2)), tensor.New(dev, 1, 2)) },
@@ -219,7 +219,7 @@ func TestThreads(t *testing.T) {
 			h := tape.LayerNorm(tape.GELU(tape.Linear(x, w, b)), b, b, 1e-6)
 			w1, w2 := NewParam(random(dev, 7, 300, 110)), NewParam(random(dev, 8, 110, 300))
 			h = tape.MLP(h, w1, nil, w2, b, h, nil)
-			loss := tape.PrototypeCrossEntropy(tape.L2Normalize(h, 1e-12), v, g, target, rows, 10, 1./70)
+			loss := tape.PrototypeCrossEntropy(tape.L2Normalize(h, 1e-12), v, g, target, tensor.NewPairs(rows), 10, 1./70)
 			tape.Backward(loss)
 			got := slices.Concat(loss.Value.Data(), x.Grad.Data(), w.Grad.Data(), b.Grad.Data(), v.Grad.Data(), g.Grad.Data(), w1.Grad.Data(), w2.Grad.Data())
 			if want == nil {

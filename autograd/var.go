@@ -11,6 +11,7 @@ type Var struct {
 
 	needsGrad bool
 	param     bool
+	wide      bool           // the result of an operation that is float32 whatever the activations are
 	kept      bool           // a backward reads Value
 	done      bool           // see Tape.Done
 	again     func()         // see Tape.recomputes
@@ -71,6 +72,11 @@ func (v *Var) Unfreeze() {
 	if v.param && v.Grad == nil && v.cleared == nil {
 		v.Grad = tensor.New(v.Value.Device(), v.Value.Shape()...)
 	}
+}
+
+// float32 says that the Var is float32 whatever the activations are.
+func (v *Var) float32() bool {
+	return v.wide || v.shape == nil && v.Value.IsFloat32()
 }
 
 // tensor is the Var's value, nil for a nil Var.

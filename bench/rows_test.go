@@ -74,7 +74,7 @@ func BenchmarkOptimizer(b *testing.B) {
 				{"one-pass", 10, func() { optimizer.Step(1e-9, 0.04, clip.PerTensor(student.Params(), 3), nil, average) }},
 				{"two-passes", 11, func() {
 					optimizer.Step(1e-9, 0.04, clip.PerTensor(student.Params(), 3), nil, nil)
-					tensor.EMA(dev, t, s, 0.996)
+					tensor.EMA(dev, t, s, tensor.Scalar(dev, 0.996))
 				}},
 			} {
 				b.Run(fmt.Sprintf("%s/threads=%d/%s", table.Name, threads, o.name), func(b *testing.B) {

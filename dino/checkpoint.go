@@ -106,7 +106,7 @@ func (t *Trainer) save(path string, data DataID, p progress) (SaveStats, error) 
 		if !allFinite(n.Value) {
 			return SaveStats{}, fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", path, n.Name)
 		}
-		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Data()})
+		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Floats()})
 	}
 	head := Checkpoint{Format: checkpointFormat, Step: t.step, Epoch: t.Epoch(), StepsPerEpoch: t.stepsPerEpoch, Data: data,
 		OptimizerSteps: map[string]int64{}, Progress: p}
@@ -207,7 +207,7 @@ func (t *Trainer) load(f *weights.File, head *Checkpoint) error {
 		if err != nil {
 			return err
 		}
-		copy(n.Value.Data(), a.Data)
+		n.Value.SetFloats(a.Data)
 	}
 	states := slices.Clone(t.Optimizer.State())
 	for i := range states {
@@ -291,7 +291,7 @@ func (t *Trainer) initAll(f *weights.File) (string, error) {
 	if len(center.Data) != t.Loss.Center.Len() {
 		return "", fmt.Errorf("%s: a centre of %d outputs, want %d", f.Path, len(center.Data), t.Loss.Center.Len())
 	}
-	copy(t.Loss.Center.Data(), center.Data)
+	t.Loss.Center.SetFloats(center.Data)
 	return "student, teacher and centre of " + f.Path, nil
 }
 
@@ -310,7 +310,7 @@ func fill(params []nn.Param, have []weights.Array) {
 		byName[a.Name] = a.Data
 	}
 	for _, p := range params {
-		copy(p.Value.Data(), byName[p.Name])
+		p.Value.SetFloats(byName[p.Name])
 	}
 }
 

@@ -44,7 +44,7 @@ func BackboneID(m *nn.VisionTransformer) string {
 	for _, p := range m.Params() {
 		io.WriteString(h, p.Name+"\n")
 		buf = buf[:0]
-		for _, v := range p.Value.Data() {
+		for _, v := range p.Value.Floats() {
 			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
 		}
 		h.Write(buf)
@@ -68,7 +68,7 @@ func (c *Classifier) contents() (*weights.Contents, error) {
 		if !allFinite(p.Value) {
 			return nil, fmt.Errorf("%s is not finite (NaN or infinity): lower lr", p.Name)
 		}
-		s.Arrays = append(s.Arrays, weights.Array{Name: p.Name, Shape: slices.Clone(p.Value.Shape()), Data: p.Value.Data()})
+		s.Arrays = append(s.Arrays, weights.Array{Name: p.Name, Shape: slices.Clone(p.Value.Shape()), Data: p.Value.Floats()})
 	}
 	return s, nil
 }
@@ -113,8 +113,8 @@ func LoadClassifier(dev *tensor.Device, path string) (*Classifier, error) {
 		return nil, fmt.Errorf("%s: pictures of %d px and %d blocks make no sense", path, c.ImageSize, c.Blocks)
 	}
 	c.Head = eval.NewLinear(dev, weight.Shape[1], n, 0)
-	copy(c.Head.Weight.Value.Data(), weight.Data)
-	copy(c.Head.Bias.Value.Data(), bias.Data)
+	c.Head.Weight.Value.SetFloats(weight.Data)
+	c.Head.Bias.Value.SetFloats(bias.Data)
 	for _, p := range c.Head.Params() {
 		if !allFinite(p.Value) {
 			return nil, fmt.Errorf("%s: %s is not finite (NaN or infinity)", path, p.Name)

@@ -119,7 +119,7 @@ func (o *FeatureOptions) appendFeatures(dst []float32, tape *autograd.Tape, back
 	in := autograd.NewConst(x)
 	blocks := max(o.Blocks, 1)
 	if blocks == 1 && (o.Tokens == "" || o.Tokens == ClassToken) {
-		return append(dst, backbone.Forward(tape, in, nil).Value.Data()...)
+		return append(dst, backbone.Forward(tape, in, nil).Value.Floats()...)
 	}
 	layers := make([]*autograd.Var, 1) // of tokens (n, 1+N, D)
 	if blocks == 1 {
@@ -129,11 +129,15 @@ func (o *FeatureOptions) appendFeatures(dst []float32, tape *autograd.Tape, back
 	}
 	s := layers[0].Shape()
 	n, tokens, dim := s[0], s[1], s[2]
+	floats := make([][]float32, len(layers))
+	for i, layer := range layers {
+		floats[i] = layer.Value.Floats()
+	}
 	for i := range n {
-		class := func(layer *autograd.Var) []float32 { return layer.Value.Data()[i*tokens*dim:][:dim] }
-		patches := layers[blocks-1].Value.Data()[(i*tokens+1)*dim : (i+1)*tokens*dim]
+		class := func(layer []float32) []float32 { return layer[i*tokens*dim:][:dim] }
+		patches := floats[blocks-1][(i*tokens+1)*dim : (i+1)*tokens*dim]
 		if o.Tokens != MeanToken && o.Tokens != PatchTokens {
-			for _, layer := range layers {
+			for _, layer := range floats {
 				dst = append(dst, class(layer)...)
 			}
 		}

@@ -94,7 +94,7 @@ func copyBackbone(to, from *nn.VisionTransformer) error {
 		if p.Name != b[i].Name || !tensor.SameShape(p.Value, b[i].Value) {
 			return fmt.Errorf("%s %v is given, the configuration has %s %v", b[i].Name, b[i].Value.Shape(), p.Name, p.Value.Shape())
 		}
-		copy(p.Value.Data(), b[i].Value.Data())
+		tensor.Copy(p.Value, b[i].Value)
 	}
 	return nil
 }
@@ -140,10 +140,10 @@ func (f *Finetuner) Step(b *Batch) (FinetuneStep, error) {
 
 	nn.ZeroGrad(f.params)
 	x := autograd.NewConst(tensor.FromSlice(f.dev, b.Global, n, 3, c.ImageSize, c.ImageSize))
-	features := f.Backbone.Forward(f.tape, x, &nn.DropPath{Seed: c.Seed, Step: uint64(f.step)})
+	features := f.Backbone.Forward(f.tape, x, &nn.DropPath{Seed: c.Seed, Step: tensor.NewCount(f.dev, uint64(f.step))})
 	logits := f.tape.Linear(features, f.Head.Weight.Var, f.Head.Bias.Var)
 	loss := f.tape.CrossEntropy(logits, b.Labels, c.LabelSmoothing, 1/float64(n))
-	s.Loss = float64(loss.Value.Data()[0])
+	s.Loss = float64(loss.Value.Floats()[0])
 	if !finite(s.Loss) {
 		f.tape.Reset()
 		return f.skip(s, "the loss")

@@ -358,7 +358,7 @@ func (r *FinetuneRun) keep(score *FinetuneScore) error {
 		if !allFinite(p.Value) {
 			return fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", path, p.Name)
 		}
-		c.Arrays = append(c.Arrays, weights.Array{Name: "backbone." + p.Name, Shape: p.Value.Shape(), Data: p.Value.Data()})
+		c.Arrays = append(c.Arrays, weights.Array{Name: "backbone." + p.Name, Shape: p.Value.Shape(), Data: p.Value.Floats()})
 	}
 	args, err := json.Marshal(f.config)
 	if err != nil {
@@ -384,7 +384,7 @@ func (r *FinetuneRun) save() error {
 		if !allFinite(n.Value) {
 			return fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", latest, n.Name)
 		}
-		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Data()})
+		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Floats()})
 	}
 	head := FinetuneCheckpoint{Format: finetuneFormat, Config: f.config, Step: f.step, Classes: r.o.Train.Classes(), Data: r.data,
 		OptimizerSteps: map[string]int64{}, Progress: r.progress}

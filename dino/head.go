@@ -53,12 +53,16 @@ const initHead = 0x68656164 // "head"
 func NewHead(dev *tensor.Device, c HeadConfig, seed uint64) *Head {
 	h := &Head{config: c}
 	param := func(name string, fill func(r *rand.Rand) float32, shape ...int) *autograd.Var {
-		t := tensor.New(dev, shape...)
-		rng := tensor.Stream(seed, initHead, uint64(len(h.params)))
-		for i := range t.Data() {
-			t.Data()[i] = fill(rng)
+		n := 1
+		for _, d := range shape {
+			n *= d
 		}
-		p := autograd.NewParam(t)
+		rng := tensor.Stream(seed, initHead, uint64(len(h.params)))
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = fill(rng)
+		}
+		p := autograd.NewParam(tensor.FromSlice(dev, x, shape...))
 		h.params = append(h.params, nn.Param{Name: name, Var: p})
 		return p
 	}

@@ -379,6 +379,6 @@ func (p *linearProbe) keep(head *eval.Linear) {
 	k := p.run.Classifier
 	k.Epoch, k.LR, k.Top1 = p.run.Best.Epoch+1, p.run.Best.LR, math.Round(p.run.Best.Top1*1e4)/1e4
 	for i, to := range k.Head.Params() {
-		copy(to.Value.Data(), head.Params()[i].Value.Data())
+		tensor.Copy(to.Value, head.Params()[i].Value)
 	}
 }

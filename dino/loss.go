@@ -27,8 +27,9 @@ type Loss struct {
 	Center *tensor.Tensor // (1, K)
 
 	views  int
-	target *tensor.Tensor // (2B, K), the teacher's probabilities of the batch at hand
-	rows   [][]int        // of the student's row r: the rows of target it is compared with
+	target *tensor.Tensor  // (2B, K), the teacher's probabilities of the batch at hand
+	pairs  *tensor.Pairs   // of the student's rows: the rows of target that each is compared with
+	scale  *tensor.Scalars // 1/temperature
 
 	// Of the batches since the last UpdateCenter or Discard.
 	sum        *tensor.Tensor // (1, K), of the teacher's logits
@@ -41,19 +42,22 @@ type Loss struct {
 
 // NewLoss makes the loss of K outputs and V views, its centre at 0.
 func NewLoss(dev *tensor.Device, outDim, views int) *Loss {
-	return &Loss{Center: tensor.New(dev, 1, outDim), sum: tensor.New(dev, 1, outDim), used: make([]bool, outDim), views: views}
+	return &Loss{Center: tensor.New(dev, 1, outDim), sum: tensor.New(dev, 1, outDim), used: make([]bool, outDim), views: views,
+		scale: tensor.NewScalars(dev, 1)}
 }
 
 // Target turns the teacher's logits (2B, K) into probabilities at temperature temp, centred as the centre is before this step's update,
 // and remembers the logits for the update. The result is valid until the next call.
 func (l *Loss) Target(teacher *tensor.Tensor, temp float64) *tensor.Tensor {
 	l.prepare(teacher)
-	tensor.CenteredSoftmaxForward(l.target, teacher, l.Center, float32(1/temp))
+	l.scale.Set(0, float32(1/temp))
+	l.scale.Send()
+	tensor.CenteredSoftmaxForward(l.target, teacher, l.Center, l.scale.At(0))
 	tensor.SumRows(l.sum, teacher)
 	l.seen += teacher.Rows()
 
 	tensor.EntropyForward(l.entropy, l.target)
-	for _, h := range l.entropy.Data() {
+	for _, h := range l.entropy.Floats() {
 		l.entropySum += float64(h)
 	}
 	tensor.ArgMaxRows(l.argmax, l.target)
@@ -72,7 +76,7 @@ func (l *Loss) prepare(teacher *tensor.Tensor) {
 	l.target = tensor.New(teacher.Device(), teacher.Shape()...)
 	l.entropy = tensor.New(teacher.Device(), n)
 	l.argmax = make([]int, n)
-	l.rows = pairs(n/globalViews, l.views)
+	l.pairs = tensor.NewPairs(pairs(n/globalViews, l.views))
 }
 
 // pairs lists, for every row of the student's logits, the rows of the teacher's that it is compared with: the same image, another view.
@@ -95,7 +99,7 @@ func pairs(batch, views int) [][]int {
 func (l *Loss) Forward(t *autograd.Tape, bottleneck *autograd.Var, head *Head, target *tensor.Tensor, share float64) *autograd.Var {
 	batch := target.Rows() / globalViews
 	count := globalViews * (l.views - 1) * batch // pairs × images
-	return t.PrototypeCrossEntropy(bottleneck, head.v, head.g, target, l.rows, 1/studentTemp, float32(share/float64(count)))
+	return t.PrototypeCrossEntropy(bottleneck, head.v, head.g, target, l.pairs, 1/studentTemp, float32(share/float64(count)))
 }
 
 // UpdateCenter moves the centre towards the mean of the teacher's logits since the last update: c = 0.9·c + 0.1·mean.

@@ -81,7 +81,7 @@ func sameSize(a, b *autograd.Var) bool {
 // follow makes n an exact copy of other that is not trained: the teacher at the start. Its gradients' memory is given up.
 func (n *Network) follow(other *Network) {
 	for i, p := range n.params {
-		copy(p.Value.Data(), other.params[i].Value.Data())
+		tensor.Copy(p.Value, other.params[i].Value)
 		p.Freeze()
 	}
 }

@@ -78,7 +78,7 @@ func allFinite(x *tensor.Tensor) bool {
 	if finite(tensor.SumSquares(x)) {
 		return true
 	}
-	for _, v := range x.Data() {
+	for _, v := range x.Floats() {
 		if !finite(float64(v)) {
 			return false
 		}

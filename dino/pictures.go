@@ -109,7 +109,7 @@ func (e *Encoder) Pyramid(img *dataset.RGB, scales []float64) []float32 {
 			augment.Bilinear(pixels, e.pixels, 3, img.H, img.W, h, w, scale)
 		}
 		x := autograd.NewConst(tensor.FromSlice(e.dev, pixels, 1, 3, h, w))
-		for j, v := range e.backbone.Forward(e.tape, x, nil).Value.Data() {
+		for j, v := range e.backbone.Forward(e.tape, x, nil).Value.Floats() {
 			sum[j] += v
 		}
 		used++
@@ -129,7 +129,7 @@ func (e *Encoder) Patches(img *dataset.RGB, mean, std [3]float32) (features []fl
 	c := e.backbone.Config()
 	e.load(img, mean, std)
 	x := autograd.NewConst(tensor.FromSlice(e.dev, e.pixels, 1, 3, img.H, img.W))
-	tokens := e.backbone.Tokens(e.tape, x, nil).Value.Data() // (1, 1+N, D)
+	tokens := e.backbone.Tokens(e.tape, x, nil).Value.Floats() // (1, 1+N, D)
 	features = append([]float32(nil), tokens[c.Dim:]...)
 	normalizeRows(features, c.Dim)
 	return features, img.H / c.PatchSize, img.W / c.PatchSize
@@ -142,9 +142,9 @@ func (e *Encoder) Attention(img *dataset.RGB) [][]float32 {
 	x := autograd.NewConst(tensor.FromSlice(e.dev, e.pixels, 1, 3, img.H, img.W))
 	weights := e.backbone.LastSelfAttention(e.tape, x) // (1, heads, tokens, tokens)
 	heads, tokens := weights.Dim(1), weights.Dim(3)
-	rows := make([][]float32, heads)
+	rows, all := make([][]float32, heads), weights.Floats()
 	for h := range rows {
-		first := weights.Data()[h*tokens*tokens:][:tokens] // of the class token
+		first := all[h*tokens*tokens:][:tokens] // of the class token
 		rows[h] = append([]float32(nil), first[1:]...)
 	}
 	return rows

@@ -101,7 +101,7 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 		target := t.teach(b, s.TeacherTemp)
 		bottleneck := t.Student.Bottleneck(t.tape, t.views(b), t.dropPath(i))
 		loss := t.Loss.Forward(t.tape, bottleneck, t.Student.Head, target, 1/float64(len(batches)))
-		s.Loss += float64(loss.Value.Data()[0])
+		s.Loss += float64(loss.Value.Floats()[0])
 		if !finite(s.Loss) {
 			return t.skip(s, t.blame(b, target, bottleneck))
 		}
@@ -151,7 +151,7 @@ func (t *Trainer) teach(b *Batch, temp float64) *tensor.Tensor {
 // dropPath keys the student's dropped paths of pass number micro of this step.
 func (t *Trainer) dropPath(micro int) *nn.DropPath {
 	const passes = 2 // at most: one for each size of crop
-	return &nn.DropPath{Seed: t.config.Seed, Step: uint64(t.step), Pass: uint64(passes * micro)}
+	return &nn.DropPath{Seed: t.config.Seed, Step: tensor.NewCount(t.dev, uint64(t.step)), Pass: uint64(passes * micro)}
 }
 
 // skip undoes what a step has begun.

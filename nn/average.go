@@ -15,6 +15,7 @@ type Average struct {
 	params  []Param                          // p
 	taken   map[*autograd.Var]bool           // by the step under way
 	t, rest []*tensor.Tensor                 // of the others
+	scalars *tensor.Scalars                  // Momentum
 }
 
 // NewAverage makes the values of averages, in the order of params, follow those of params.
@@ -22,6 +23,9 @@ func NewAverage(averages, params []Param) *Average {
 	a := &Average{params: params, target: map[*autograd.Var]*tensor.Tensor{}, taken: map[*autograd.Var]bool{}}
 	for i, p := range params {
 		a.target[p.Var], a.dev = averages[i].Value, p.Value.Device()
+	}
+	if len(params) > 0 {
+		a.scalars = tensor.NewScalars(a.dev, 1)
 	}
 	return a
 }
@@ -56,6 +60,8 @@ func (a *Average) finish() {
 	}
 	clear(a.taken)
 	if len(a.t) > 0 {
-		tensor.EMA(a.dev, a.t, a.rest, float32(a.Momentum))
+		a.scalars.Set(0, float32(a.Momentum))
+		a.scalars.Send()
+		tensor.EMA(a.dev, a.t, a.rest, a.scalars.At(0))
 	}
 }

@@ -35,7 +35,7 @@ func TestAverage(t *testing.T) {
 				o.Step(0.1, 0.5, nil, skip, average)
 				plain.Step(0.1, 0.5, nil, skip, nil)
 				for i, p := range alone {
-					tensor.EMA(dev, []*tensor.Tensor{want[i].Value}, []*tensor.Tensor{p.Value}, float32(average.Momentum))
+					tensor.EMA(dev, []*tensor.Tensor{want[i].Value}, []*tensor.Tensor{p.Value}, tensor.Scalar(dev, float32(average.Momentum)))
 					if !slices.Equal(params[i].Value.Data(), p.Value.Data()) {
 						t.Errorf("%s %s step %d: %s is another one with an average", table.Name, name, step, p.Name)
 					}

@@ -28,7 +28,7 @@ func TestDropPathRates(t *testing.T) {
 func TestDropPathSamples(t *testing.T) {
 	const n, rate = 20000, 0.3
 	tape := autograd.NewEvalTape(tensor.NewArena(tensor.CPU()))
-	key := DropPath{Seed: 1, Step: 2, Pass: 3}
+	key := DropPath{Seed: 1, Step: step(2), Pass: 3}
 	p := key.paths(tape, rate, 4, attentionBranch, n)
 	if p.scale != float32(1/0.7) || !slices.IsSorted(p.samples) || p.samples[len(p.samples)-1] >= n {
 		t.Fatalf("scale %v, want 1/0.7; samples %d…%d", p.scale, p.samples[0], p.samples[len(p.samples)-1])
@@ -40,9 +40,9 @@ func TestDropPathSamples(t *testing.T) {
 		t.Error("the same key drops other branches")
 	}
 	for name, other := range map[string]paths{
-		"seed":   (&DropPath{Seed: 9, Step: 2, Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
-		"step":   (&DropPath{Seed: 1, Step: 9, Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
-		"pass":   (&DropPath{Seed: 1, Step: 2, Pass: 9}).paths(tape, rate, 4, attentionBranch, n),
+		"seed":   (&DropPath{Seed: 9, Step: step(2), Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
+		"step":   (&DropPath{Seed: 1, Step: step(9), Pass: 3}).paths(tape, rate, 4, attentionBranch, n),
+		"pass":   (&DropPath{Seed: 1, Step: step(2), Pass: 9}).paths(tape, rate, 4, attentionBranch, n),
 		"block":  key.paths(tape, rate, 5, attentionBranch, n),
 		"branch": key.paths(tape, rate, 4, mlpBranch, n),
 	} {
@@ -76,9 +76,9 @@ func TestBlockDropPath(t *testing.T) {
 		kinds := map[[2]bool]int{}
 		for _, n := range []int{64, 1, 1, 1, 1, 1, 1, 1, 1} {
 			tape := autograd.NewTape(poisoned(dev))
-			drop := &DropPath{Seed: uint64(len(kinds)), Step: uint64(kinds[[2]bool{}])}
+			drop := &DropPath{Seed: uint64(len(kinds)), Step: step(uint64(kinds[[2]bool{}]))}
 			x := autograd.NewConst(images(dev, n, 1, 8).View(n, 1, c.Dim))
-			y := block.Forward(tape, tape.Residual(x, x, make([]float32, n)), drop)
+			y := block.Forward(tape, tape.Residual(x, x, tensor.New(dev, n)), drop)
 			attention, mlp := drop.paths(tape, 0.5, last, attentionBranch, n), drop.paths(tape, 0.5, last, mlpBranch, n)
 			for i := range n {
 				_, a := slices.BinarySearch(attention.samples, i)
@@ -94,11 +94,11 @@ func TestBlockDropPath(t *testing.T) {
 				}
 				if a {
 					h := block.Attn.Proj.Forward(tape, block.Attn.heads(tape, block.Norm1.Forward(tape, z)))
-					z = tape.Residual(z, gamma(h, block.Scale1), []float32{attention.scale})
+					z = tape.Residual(z, gamma(h, block.Scale1), tensor.Scalar(dev, attention.scale))
 				}
 				if b {
 					h := block.MLP.Forward(tape, block.Norm2.Forward(tape, z))
-					z = tape.Residual(z, gamma(h, block.Scale2), []float32{mlp.scale})
+					z = tape.Residual(z, gamma(h, block.Scale2), tensor.Scalar(dev, mlp.scale))
 				}
 				for j, v := range y.Value.Slice(i, i+1).Data() {
 					if d := math.Abs(float64(v - z.Value.Data()[j])); !(d <= 1e-5) {
@@ -112,3 +112,5 @@ func TestBlockDropPath(t *testing.T) {
 		}
 	}
 }
+
+func step(n uint64) *tensor.Count { return tensor.NewCount(tensor.CPU(), n) }

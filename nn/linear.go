@@ -1,6 +1,9 @@
 package nn
 
-import "github.com/godino-ml/godino/autograd"
+import (
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/tensor"
+)
 
 // Linear is a fully connected layer, y = x·weightᵀ + bias.
 type Linear struct{ Weight, Bias Param }
@@ -19,6 +22,6 @@ func (l *Linear) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 }
 
 // addTo is residual + scale·Forward(x), scale by sample.
-func (l *Linear) addTo(t *autograd.Tape, residual, x *autograd.Var, scale []float32) *autograd.Var {
+func (l *Linear) addTo(t *autograd.Tape, residual, x *autograd.Var, scale *tensor.Tensor) *autograd.Var {
 	return t.LinearResidual(residual, x, l.Weight.Var, l.Bias.Var, scale)
 }

@@ -1,6 +1,9 @@
 package nn
 
-import "github.com/godino-ml/godino/autograd"
+import (
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/tensor"
+)
 
 // MLP is two linear layers with a GELU between them.
 type MLP struct{ FC1, FC2 Linear }
@@ -15,6 +18,6 @@ func (m *MLP) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 }
 
 // addTo is residual + scale·Forward(x), scale by sample.
-func (m *MLP) addTo(t *autograd.Tape, residual, x *autograd.Var, scale []float32) *autograd.Var {
+func (m *MLP) addTo(t *autograd.Tape, residual, x *autograd.Var, scale *tensor.Tensor) *autograd.Var {
 	return t.MLP(x, m.FC1.Weight.Var, m.FC1.Bias.Var, m.FC2.Weight.Var, m.FC2.Bias.Var, residual, scale)
 }

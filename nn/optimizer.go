@@ -103,7 +103,7 @@ func (s *paramStates) LoadState(states []ParamState) error {
 	for i, from := range states {
 		s.states[i].Steps = from.Steps
 		for j, t := range from.Tensors {
-			copy(s.states[i].Tensors[j].Value.Data(), t.Value.Data())
+			tensor.Copy(s.states[i].Tensors[j].Value, t.Value)
 		}
 	}
 	return nil

@@ -53,23 +53,28 @@ func (in initializer) stream(name string) *rand.Rand {
 
 // normal is N(0, std²).
 func (in initializer) normal(name string, std float64, shape ...int) Param {
-	p := in.constant(name, 0, shape...)
 	r := in.stream(name)
-	for i := range p.Value.Data() {
-		p.Value.Data()[i] = float32(r.NormFloat64() * std)
-	}
-	return p
+	return in.drawn(name, func() float32 { return float32(r.NormFloat64() * std) }, shape...)
 }
 
 // uniform is uniform within ±1/√fanIn: the default of PyTorch's linear and convolution layers, for weight and bias alike.
 func (in initializer) uniform(name string, fanIn int, shape ...int) Param {
-	p := in.constant(name, 0, shape...)
 	r := in.stream(name)
 	bound := 1 / math.Sqrt(float64(fanIn))
-	for i := range p.Value.Data() {
-		p.Value.Data()[i] = float32((2*r.Float64() - 1) * bound)
+	return in.drawn(name, func() float32 { return float32((2*r.Float64() - 1) * bound) }, shape...)
+}
+
+// drawn has elements drawn one after the other.
+func (in initializer) drawn(name string, draw func() float32, shape ...int) Param {
+	n := 1
+	for _, d := range shape {
+		n *= d
 	}
-	return p
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = draw()
+	}
+	return Param{Name: name, Var: autograd.NewParam(tensor.FromSlice(in.dev, x, shape...))}
 }
 
 // constant is value everywhere.

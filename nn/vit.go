@@ -135,9 +135,9 @@ func (m *VisionTransformer) LastSelfAttention(t *autograd.Tape, x *autograd.Var)
 func attentionWithoutRegisters(t *autograd.Tape, p *tensor.Tensor, registers int) *tensor.Tensor {
 	b, heads, n := p.Dim(0), p.Dim(1), p.Dim(2)
 	m := n - registers
-	y := t.Arena().New(b, heads, m, m)
+	x, all := make([]float32, b*heads*m*m), p.Floats()
 	for i := range b * heads {
-		to, from := y.Data()[i*m*m:][:m*m], p.Data()[i*n*n:][:n*n]
+		to, from := x[i*m*m:][:m*m], all[i*n*n:][:n*n]
 		for row := range m {
 			source := row
 			if row > 0 {
@@ -148,6 +148,8 @@ func attentionWithoutRegisters(t *autograd.Tape, p *tensor.Tensor, registers int
 		}
 	}
 	t.Arena().Free(p)
+	y := t.Arena().NewFloat32(b, heads, m, m)
+	y.SetFloats(x)
 	return y
 }
 

@@ -192,7 +192,7 @@ func forwardIsClassToken(t *testing.T, c ViTConfig) {
 		m := NewVisionTransformer(dev, c, 1)
 		lively(m)
 		x := images(dev, 5, 16, 32)
-		drop := &DropPath{Seed: 3, Step: 4}
+		drop := &DropPath{Seed: 3, Step: step(4)}
 		pass := func(forward func(t *autograd.Tape, img *autograd.Var) *autograd.Var) (out [][]float32) {
 			ZeroGrad(m.Params())
 			tape := autograd.NewTape(poisoned(dev))

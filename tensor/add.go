@@ -27,6 +27,11 @@ func Scale(x *Tensor, a float32) {
 
 // Fill sets every element of x to a.
 func Fill(x *Tensor, a float32) {
+	if g := x.dev.gpu; g != nil {
+		x.written()
+		g.Fill(x.ptr, x.typ, a, x.n)
+		return
+	}
 	x.dev.runElements(x.Len(), func(from, to int) {
 		x := x.data[from:to]
 		for i := range x {

@@ -1,12 +1,16 @@
 package tensor
 
-import "math"
+import (
+	"math"
+
+	"github.com/godino-ml/godino/kernels/cuda"
+)
 
 // Arena lends the memory of one pass. New takes a block, Free gives one back early, Reset gives all back at once. Blocks are kept by size
 // and lent again, so that a pass of the same shapes as the last allocates nothing. An Arena belongs to one goroutine.
 type Arena struct {
 	dev    *Device
-	free   map[int][]*Tensor // by capacity of data
+	free   map[int][]*Tensor // by size in bytes
 	lent   []*Tensor
 	bytes  int64
 	inUse  int64
@@ -20,29 +24,45 @@ func NewArena(dev *Device) *Arena { return &Arena{dev: dev, free: map[int][]*Ten
 // Device is the device of the arena's memory.
 func (a *Arena) Device() *Device { return a.dev }
 
-// New lends a tensor whose elements are undefined: the operation that takes it must write all of them.
+// New lends a tensor for activations or their gradients, whose elements are undefined: the operation that takes it must write all of them. They are
+// float32, or bf16 on a GPU of that precision.
 func (a *Arena) New(shape ...int) *Tensor { return a.NewOf(product(shape), shape...) }
 
 // NewOf is New in a block of size elements, at least as many as the tensor has: tensors whose shape changes from pass to pass share blocks of
 // the largest.
 func (a *Arena) NewOf(size int, shape ...int) *Tensor {
+	return a.lend(a.dev.activations(), size, shape)
+}
+
+// NewFloat32 is New for what is float32 whatever the activations are: statistics, losses, factors, gradients of parameters.
+func (a *Arena) NewFloat32(shape ...int) *Tensor { return a.lend(cuda.Float32, product(shape), shape) }
+
+// NewFloat32Of is NewOf for float32.
+func (a *Arena) NewFloat32Of(size int, shape ...int) *Tensor {
+	return a.lend(cuda.Float32, size, shape)
+}
+
+func (a *Arena) lend(typ cuda.Type, size int, shape []int) *Tensor {
+	bytes := size * typ.Size()
 	var t *Tensor
-	if list := a.free[size]; len(list) > 0 {
+	if list := a.free[bytes]; len(list) > 0 {
 		t = list[len(list)-1]
-		a.free[size] = list[:len(list)-1]
-		t.shape = append(t.shape[:0], shape...)
+		a.free[bytes] = list[:len(list)-1]
 	} else {
-		t = New(a.dev, size)
-		t.shape = append(t.shape[:0], shape...)
-		a.bytes += int64(size) * 4
+		t = a.dev.undefined(bytes)
+		a.bytes += int64(bytes)
 	}
-	t.data = t.data[:product(shape)]
+	t.shape = append(t.shape[:0], shape...)
+	t.n, t.typ = product(shape), typ
+	if a.dev.gpu == nil {
+		t.data = t.data[:t.n]
+	}
 	a.lent = append(a.lent, t)
 	t.lent = len(a.lent)
-	a.inUse += int64(size) * 4
+	a.inUse += int64(bytes)
 	a.maxUse = max(a.maxUse, a.inUse)
 	if a.poison {
-		fillNaN(t.data)
+		a.forget(t)
 	}
 	return t
 }
@@ -50,7 +70,7 @@ func (a *Arena) NewOf(size int, shape ...int) *Tensor {
 // Zeros lends a tensor of zeros.
 func (a *Arena) Zeros(shape ...int) *Tensor {
 	t := a.New(shape...)
-	clear(t.data)
+	t.Zero()
 	return t
 }
 
@@ -81,11 +101,11 @@ func (a *Arena) Reset() {
 
 func (a *Arena) giveBack(t *Tensor) {
 	t.lent = 0
-	size := cap(t.data)
-	a.free[size] = append(a.free[size], t)
-	a.inUse -= int64(size) * 4
+	bytes := t.room()
+	a.free[bytes] = append(a.free[bytes], t)
+	a.inUse -= int64(bytes)
 	if a.poison {
-		fillNaN(t.data[:size])
+		a.forget(t)
 	}
 }
 
@@ -95,12 +115,18 @@ func (a *Arena) Bytes() int64 { return a.bytes }
 // MaxBytes is the most that was lent at once.
 func (a *Arena) MaxBytes() int64 { return a.maxUse }
 
-// Poison makes the arena write NaN to memory that it lends or takes back from now on, for tests: whoever reads an element that nobody wrote,
-// or a tensor after it was given back, shows it.
+// Poison makes the arena spoil memory that it lends or takes back from now on, for tests: whoever reads an element that nobody wrote, or a
+// tensor after it was given back, shows it. On a CPU there is NaN in it; on a GPU it is forgotten, see cuda.Device.Forget.
 func (a *Arena) Poison() { a.poison = true }
 
-func fillNaN(x []float32) {
+// forget spoils all of the block of t.
+func (a *Arena) forget(t *Tensor) {
+	if g := a.dev.gpu; g != nil {
+		g.Forget(t.ptr, t.room())
+		return
+	}
 	nan := float32(math.NaN())
+	x := t.data[:cap(t.data)]
 	for i := range x {
 		x[i] = nan
 	}

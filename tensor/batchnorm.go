@@ -42,6 +42,26 @@ func BatchNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
 	})
 }
 
+// BatchNormUpdate moves the running statistics of a batch norm towards those of a batch of that many rows:
+//
+//	running = (1 − momentum)·running + momentum·batch
+//
+// with the unbiased variance. All tensors (C).
+func BatchNormUpdate(runningMean, runningVar, mean, rstd *Tensor, rows int, eps, momentum float32) {
+	n := mean.Len()
+	check(runningMean.Len() == n && runningVar.Len() == n && rstd.Len() == n, "BatchNormUpdate", "all (C)", runningMean, runningVar, mean, rstd)
+	if mean.dev.gpu != nil {
+		panic(noKernel())
+	}
+	unbiased := float32(rows) / float32(max(rows-1, 1))
+	for c, m := range mean.data {
+		r := rstd.data[c]
+		variance := 1/(r*r) - eps
+		runningMean.data[c] += momentum * (m - runningMean.data[c])
+		runningVar.data[c] += momentum * (variance*unbiased - runningVar.data[c])
+	}
+}
+
 // BatchNormBackward computes the gradient dx, or adds to it, and adds to dw and db. Each may be nil for unwanted.
 func BatchNormBackward(dx, dw, db, dy, x, w, mean, rstd *Tensor, add bool) {
 	rows, n := x.Rows(), x.Cols()

@@ -31,12 +31,14 @@ func CrossEntropyForward(loss, logp, logits *Tensor, labels []int, smoothing flo
 	})
 }
 
-// CrossEntropyBackward computes dlogits = weight·(exp(logp) − t), or adds it to dlogits: the gradient of weight·Σ loss.
-func CrossEntropyBackward(dlogits, logp *Tensor, labels []int, smoothing, weight float64, add bool) {
+// CrossEntropyBackward computes dlogits = weight·dloss·(exp(logp) − t), or adds it to dlogits: the gradient of weight·dloss·Σ loss. dloss (1);
+// nil is 1.
+func CrossEntropyBackward(dlogits, logp *Tensor, labels []int, smoothing, weight float64, dloss *Tensor, add bool) {
 	n := logp.Cols()
 	check(SameShape(dlogits, logp) && len(labels) == logp.Rows(), "CrossEntropyBackward", "dlogits (R,C), logp (R,C), R labels", dlogits, logp)
 	checkLabels("CrossEntropyBackward", labels, n, logp)
 	rest := smoothing / float64(n)
+	weight *= float64(dloss.scalar())
 	logp.dev.runRows(len(labels), n, func(from, to int) {
 		for r := from; r < to; r++ {
 			d := dlogits.data[r*n : (r+1)*n]

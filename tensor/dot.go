@@ -45,6 +45,19 @@ func Sum(x *Tensor) float64 {
 	return sumChunks(x, func(from, to int) float32 { return x.dev.kernels.Sum(x.data[from:to]) })
 }
 
+// SumTo computes y = a·Σ x[i], added in order in float64: a loss from those of the rows. y (1), x of any shape.
+func SumTo(y, x *Tensor, a float64) {
+	check(y.Len() == 1, "SumTo", "y (1)", y, x)
+	if x.dev.gpu != nil {
+		panic(noKernel())
+	}
+	var sum float64
+	for _, v := range x.data {
+		sum += float64(v)
+	}
+	y.data[0] = float32(a * sum)
+}
+
 // sumChunks adds f of every chunk of x, in order, in float64.
 func sumChunks(x *Tensor, f func(from, to int) float32) float64 {
 	partial := x.dev.scratch(chunksOf(x.Len()))

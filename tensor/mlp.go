@@ -12,7 +12,7 @@ package tensor
 //	w2, b2      (out, hidden), (out)
 //
 // a (…, hidden) is room for gelu(h), taken of every block of h that is ready. h (…, hidden) is for the backward; without one it is nil.
-func MLPForward(y, a, h, x, w1, b1, w2, b2, residual *Tensor, scale []float32) {
+func MLPForward(y, a, h, x, w1, b1, w2, b2, residual *Tensor, scale *Tensor) {
 	if h == nil {
 		h = a
 	}

@@ -12,8 +12,7 @@ import (
 // mlpCase is an MLP with a residual, and room for what it makes.
 type mlpCase struct {
 	x, w1, b1, w2, b2, residual, dy *Tensor
-	scale                           []float32
-	y, a, h                         *Tensor
+	scale, y, a, h                  *Tensor
 	dx, dw1, db1, dw2, db2          *Tensor
 }
 
@@ -22,10 +21,18 @@ func newMLPCase(dev *Device, samples, tokens, dim, hidden int, scale []float32) 
 	m := &rowsMaker{dev: dev}
 	return &mlpCase{
 		x: m.in(samples, tokens, dim), w1: m.in(hidden, dim), b1: m.in(hidden), w2: m.in(dim, hidden), b2: m.in(dim),
-		residual: m.in(samples, tokens, dim), dy: m.in(samples, tokens, dim), scale: scale,
+		residual: m.in(samples, tokens, dim), dy: m.in(samples, tokens, dim), scale: factors(dev, scale),
 		y: m.out(samples, tokens, dim), a: m.out(samples, tokens, hidden), h: m.out(samples, tokens, hidden),
 		dx: m.out(samples, tokens, dim), dw1: m.in(hidden, dim), db1: m.in(hidden), dw2: m.in(dim, hidden), db2: m.in(dim),
 	}
+}
+
+// factors are a scale, nil for nil.
+func factors(dev *Device, scale []float32) *Tensor {
+	if scale == nil {
+		return nil
+	}
+	return FromSlice(dev, scale, len(scale))
 }
 
 // run goes forward and back; of dy, which is not scaled.
@@ -75,7 +82,7 @@ func TestMLP(t *testing.T) {
 						first = c
 					}
 					without := newMLPCase(dev, s.samples, s.tokens, s.dim, s.hidden, s.scale)
-					MLPForward(without.y, without.a, nil, without.x, without.w1, without.b1, without.w2, without.b2, without.residual, s.scale)
+					MLPForward(without.y, without.a, nil, without.x, without.w1, without.b1, without.w2, without.b2, without.residual, without.scale)
 					if !slices.Equal(without.y.data, c.y.data) {
 						t.Errorf("other bits without h")
 					}
@@ -99,8 +106,8 @@ func TestLinearResidual(t *testing.T) {
 				x.data[75*50+3] = float32(math.NaN())
 			}
 			LinearForward(branch, x, w, bias)
-			Residual(want, residual, branch, scale)
-			LinearResidualForward(got, residual, x, w, bias, scale)
+			Residual(want, residual, branch, factors(dev, scale))
+			LinearResidualForward(got, residual, x, w, bias, factors(dev, scale))
 			near(t, fmt.Sprint("scale ", scale), got, want, 1e-6)
 		}
 	})

@@ -7,8 +7,9 @@ import (
 	"github.com/godino-ml/godino/kernels"
 )
 
-// Precision is the format of the numbers that a device multiplies in linear layers and attention. Tensors are float32 whatever it is, and so
-// are sums and every other operation: the logits of prototypes too, whose step bf16 makes no faster.
+// Precision is the format of the numbers that a device multiplies in linear layers and attention. On a CPU tensors are float32 whatever it is, and
+// so are sums and every other operation: the logits of prototypes too, whose step bf16 makes no faster. On a GPU it is also the format of
+// activations and their gradients in memory, and every operation computes in float32 between reading and writing them.
 type Precision int
 
 const (
@@ -47,6 +48,9 @@ func (d *Device) Ceiling() float64 {
 func (d *Device) WithPrecision(p Precision) (*Device, error) {
 	if p == d.precision {
 		return d, nil
+	}
+	if d.gpu != nil {
+		return &Device{gpu: d.gpu, trash: d.trash, kernels: d.kernels, pool: d.pool, precision: p}, nil
 	}
 	if p == BF16 && d.kernels.GemmBF16 == nil {
 		return nil, fmt.Errorf("precision bf16 with %s", kernels.WhyNoBF16(d.kernels))

@@ -5,12 +5,12 @@ import "math"
 // PrototypeCrossEntropyForward computes the cross-entropy with soft targets of the logits of prototypes (see PrototypesForward), which it
 // forgets block by block,
 //
-//	loss[r] = −Σ_{i ∈ rows[r]} Σ_k target[i,k]·logsoftmax(scale·z[r]·wᵀ)[k],
+//	loss[r] = −Σ_{i ∈ pairs[r]} Σ_k target[i,k]·logsoftmax(scale·z[r]·wᵀ)[k],
 //
-// for scale > 0 (the inverse of a temperature). target (T, K), loss (R). rows[r] lists the rows of target that row r is compared with; it may
-// be empty. Kept for the backward: lse (R), the logarithm of Σ_k exp(scale·logits[r]), and targetSum (T), Σ_k target[i].
-func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor, rows [][]int, scale float32) {
-	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyForward", z, v, g, target, targetSum, lse, rows)
+// for scale > 0 (the inverse of a temperature). target (T, K), loss (R). pairs lists the rows of target that each row is compared with;
+// there may be none. Kept for the backward: lse (R), the logarithm of Σ_k exp(scale·logits[r]), and targetSum (T), Σ_k target[i].
+func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor, pairs *Pairs, scale float32) {
+	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyForward", z, v, g, target, targetSum, lse, pairs)
 	check(loss.Len() == p.rows, "PrototypeCrossEntropyForward", "loss (R)", loss)
 	k := p.dev.kernels
 	p.dev.runRows(target.Rows(), p.count, func(from, to int) {
@@ -26,7 +26,7 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 		p.normalise(s, from, n)
 		p.multiply(p.logits(s.logits, n, s, n), s)
 		k.LogSumExp(logSums[block*p.rows:][:p.rows], s.logits[:p.rows*n], scale)
-		for r, targets := range rows {
+		for r, targets := range pairs.rows {
 			x := s.logits[r*n : (r+1)*n]
 			var sum float32
 			for _, i := range targets {
@@ -48,7 +48,7 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 				l += float64(products[b*p.rows+r])
 			}
 			logSum := float64(shift) + math.Log(sum)
-			for _, i := range rows[r] {
+			for _, i := range pairs.rows[r] {
 				l += float64(targetSum.data[i]) * logSum
 			}
 			lse.data[r], loss.data[r] = float32(logSum), float32(l)
@@ -57,15 +57,15 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 	p.dev.release(parts)
 }
 
-// PrototypeCrossEntropyBackward computes the gradients of weight·Σ loss[r], making the logits again block by block. dv and then dz
-// are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not wanted. The target has no gradient.
-func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, rows [][]int, scale, weight float32, addZ, addV bool) {
-	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, rows)
-	k, w := p.dev.kernels, weight*scale
+// PrototypeCrossEntropyBackward computes the gradients of weight·dloss·Σ loss[r], making the logits again block by block. dloss (1); nil is 1. dv
+// and then dz are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not wanted. The target has no gradient.
+func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, pairs *Pairs, scale, weight float32, dloss *Tensor, addZ, addV bool) {
+	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, pairs)
+	k, w := p.dev.kernels, weight*dloss.scalar()*scale
 	p.undo("PrototypeCrossEntropyBackward", dz, dv, dg, addZ, addV, func(s *prototypeScratch, from, n int) {
 		p.multiply(p.logits(s.logits, n, s, n), s)
 		clear(s.dlogits[:p.rows*n])
-		for r, targets := range rows {
+		for r, targets := range pairs.rows {
 			x, dx := s.logits[r*n:(r+1)*n], s.dlogits[r*n:(r+1)*n]
 			var sum float32
 			for _, i := range targets {
@@ -83,10 +83,10 @@ func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *
 	})
 }
 
-func checkPrototypeCrossEntropy(op string, z, v, g, target, targetSum, lse *Tensor, rows [][]int) *prototypes {
+func checkPrototypeCrossEntropy(op string, z, v, g, target, targetSum, lse *Tensor, pairs *Pairs) *prototypes {
 	p := checkPrototypes(op, z, v, g)
-	ok := target.Cols() == p.count && targetSum.Len() == target.Rows() && lse.Len() == p.rows && len(rows) == p.rows
-	for _, list := range rows {
+	ok := target.Cols() == p.count && targetSum.Len() == target.Rows() && lse.Len() == p.rows && len(pairs.rows) == p.rows
+	for _, list := range pairs.rows {
 		for _, i := range list {
 			ok = ok && i >= 0 && i < target.Rows()
 		}

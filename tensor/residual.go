@@ -1,10 +1,10 @@
 package tensor
 
 // Residual computes y[i] = x[i] + scale[i]·branch[i] over the leading dimension: a residual connection whose branch drop path scales by
-// sample, by 0 or 1/keep. scale nil is 1 throughout; a branch scaled by 0 is not read. y may be x.
-func Residual(y, x, branch *Tensor, scale []float32) {
-	check(SameShape(y, x) && SameShape(x, branch) && (scale == nil || len(x.shape) > 0 && len(scale) == x.shape[0]),
-		"Residual", "y, x and branch of the same shape, one scale an element of its leading dimension", y, x, branch)
+// sample, by 0 or 1/keep. scale (B); nil is 1 throughout; a branch scaled by 0 is not read. y may be x.
+func Residual(y, x, branch *Tensor, scale *Tensor) {
+	check(SameShape(y, x) && SameShape(x, branch) && (scale == nil || len(x.shape) > 0 && scale.Len() == x.shape[0]),
+		"Residual", "y, x and branch of the same shape, scale of its leading dimension", y, x, branch)
 	forScaled(x, scale, func(from, to int, a float32) {
 		if a == 0 {
 			copy(y.data[from:to], x.data[from:to])
@@ -26,18 +26,19 @@ func addScaled(y, x *Tensor, from, to int, a float32) {
 }
 
 // forScaled calls f for chunks [from, to) of elements of x, each with the one scale of its place in the leading dimension.
-func forScaled(x *Tensor, scale []float32, f func(from, to int, a float32)) {
+func forScaled(x *Tensor, scale *Tensor, f func(from, to int, a float32)) {
 	if scale == nil {
 		x.dev.runElements(x.Len(), func(from, to int) { f(from, to, 1) })
 		return
 	}
-	if len(scale) == 0 {
+	samples := scale.Len()
+	if samples == 0 {
 		return
 	}
-	n := x.Len() / len(scale)
+	n := x.Len() / samples
 	per := (n + chunkElements - 1) / chunkElements // chunks an item of the leading dimension
-	x.dev.Run(len(scale)*per, func(chunk, _ int) {
+	x.dev.Run(samples*per, func(chunk, _ int) {
 		i, c := chunk/per, chunk%per
-		f(i*n+c*chunkElements, i*n+min((c+1)*chunkElements, n), scale[i])
+		f(i*n+c*chunkElements, i*n+min((c+1)*chunkElements, n), scale.data[i])
 	})
 }

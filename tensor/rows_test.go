@@ -37,7 +37,7 @@ var rowsCases = []rowsCase{
 		L2NormalizeBackward(m.out(rowsR, rowsC), m.in(rowsR, rowsC), m.in(rowsR, rowsC), norm, 0.5, add)
 	}},
 	{"ScaleRows", func(m *rowsMaker, add bool) {
-		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), []float32{1, 0, 1 / 0.9, -2}, add)
+		ScaleRows(m.out(4, 71, rowsC), m.in(4, 71, rowsC), factors(m.dev, []float32{1, 0, 1 / 0.9, -2}), add)
 	}},
 	{"SelectSamples", func(m *rowsMaker, add bool) {
 		SelectSamples(m.out(3, 71, rowsC), m.in(5, 71, rowsC), []int{0, 1, 4}, 1.5, add)
@@ -54,8 +54,8 @@ var rowsCases = []rowsCase{
 	{"PrototypeCrossEntropy", func(m *rowsMaker, add bool) {
 		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
 		z, v, g, target, loss, lse, sum := m.in(5, 40), m.in(30011, 40), m.in(30011, 1), m.in(2, 30011), m.grad(5), m.grad(5), m.grad(2)
-		PrototypeCrossEntropyForward(loss, lse, sum, z, v, g, target, rows, 10)
-		PrototypeCrossEntropyBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, rows, 10, 0.3, add, add)
+		PrototypeCrossEntropyForward(loss, lse, sum, z, v, g, target, NewPairs(rows), 10)
+		PrototypeCrossEntropyBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, NewPairs(rows), 10, 0.3, nil, add, add)
 	}},
 	{"AdamW", func(m *rowsMaker, add bool) {
 		c := kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7, Momentum: 0.9}
@@ -77,7 +77,7 @@ var rowsCases = []rowsCase{
 		LARS(m.grad(rowsR, rowsC), m.grad(rowsR, rowsC), m.in(rowsR, rowsC), kernels.SGDCoefficients{LR: 0.1, Momentum: 0.9, Decay: 0.01, GradScale: 0.7}, 0.001)
 	}},
 	{"EMA", func(m *rowsMaker, add bool) {
-		EMA(m.dev, []*Tensor{m.grad(3), m.grad(rowsR, rowsC)}, []*Tensor{m.in(3), m.in(rowsR, rowsC)}, 0.996)
+		EMA(m.dev, []*Tensor{m.grad(3), m.grad(rowsR, rowsC)}, []*Tensor{m.in(3), m.in(rowsR, rowsC)}, Scalar(m.dev, 0.996))
 	}},
 	{"SumSquaresOf", func(m *rowsMaker, add bool) {
 		sums := make([]float64, 4)
@@ -225,8 +225,8 @@ func TestResidual(t *testing.T) {
 			}
 		}
 		y := m.out(3, 30, 700)
-		Residual(y, x, branch, scale)
-		Residual(x, x, branch, scale)
+		Residual(y, x, branch, factors(dev, scale))
+		Residual(x, x, branch, factors(dev, scale))
 		for i, v := range want {
 			if e := math.Abs(float64(y.data[i] - v)); !(e <= 5e-7) || x.data[i] != y.data[i] {
 				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
@@ -266,8 +266,8 @@ func TestCenteredSoftmax(t *testing.T) {
 			want.data[i] = 25 * (v - center.data[i%4099])
 		}
 		SoftmaxForward(want, want)
-		CenteredSoftmaxForward(y, x, center, 25)
-		CenteredSoftmaxForward(x, x, center, 25)
+		CenteredSoftmaxForward(y, x, center, Scalar(dev, 25))
+		CenteredSoftmaxForward(x, x, center, Scalar(dev, 25))
 		for i, v := range want.data {
 			if !(math.Abs(float64(y.data[i]-v)) <= 2e-5*float64(v)+1e-38) || x.data[i] != y.data[i] {
 				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
@@ -335,7 +335,7 @@ func TestRowsShapeErrors(t *testing.T) {
 		"GELUForward":            func() { GELUForward(a, b) },
 		"GELUBackward":           func() { GELUBackward(a, b, a, false) },
 		"SoftmaxForward":         func() { SoftmaxForward(a, b) },
-		"CenteredSoftmaxForward": func() { CenteredSoftmaxForward(b, b, row, 1) },
+		"CenteredSoftmaxForward": func() { CenteredSoftmaxForward(b, b, row, Scalar(dev, 1)) },
 		"LogSoftmaxBackward":     func() { LogSoftmaxBackward(a, a, b, true) },
 		"LayerNormForward":       func() { LayerNormForward(b, nil, nil, b, row, row, 1e-6) },
 		"LayerNormBackward":      func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
@@ -343,18 +343,18 @@ func TestRowsShapeErrors(t *testing.T) {
 		"PrototypesForward":      func() { PrototypesForward(a, a, b, row) },
 		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true, true) },
 		"AddForward":             func() { AddForward(a, a, b) },
-		"Residual":               func() { Residual(a, a, a, []float32{1, 1}) },
+		"Residual":               func() { Residual(a, a, a, New(dev, 2)) },
 		"SelectSamples":          func() { SelectSamples(a, b, []int{2, 1, 0}, 1, false) },
 		"ResidualSamples":        func() { ResidualSamples(b, b, a, []int{0, 1, 4}, 1) },
-		"ScaleRows":              func() { ScaleRows(a, a, []float32{1, 1}, true) },
+		"ScaleRows":              func() { ScaleRows(a, a, New(dev, 2), true) },
 		"PrototypeCrossEntropyForward": func() {
-			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, [][]int{{0}, {0}, {0}, {4}}, 1)
+			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, NewPairs([][]int{{0}, {0}, {0}, {4}}), 1)
 		},
 		"PrototypeCrossEntropyBackward": func() {
-			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, make([][]int, 4), 1, 1, true, true)
+			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, NewPairs(make([][]int, 4)), 1, 1, nil, true, true)
 		},
 		"AdamW":   func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
-		"EMA":     func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, 0.5) },
+		"EMA":     func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, Scalar(a.dev, 0.5)) },
 		"Dot":     func() { Dot(a, row) },
 		"SumRows": func() { SumRows(row, b) },
 	} {

@@ -1,10 +1,10 @@
 package tensor
 
-// ScaleRows computes y[i] = scale[i]·x[i] over the leading dimension, or adds it to y[i]: the backward of Residual to its branch. scale nil
+// ScaleRows computes y[i] = scale[i]·x[i] over the leading dimension, or adds it to y[i]: the backward of Residual to its branch. scale (B); nil
 // is 1 throughout; what is scaled by 0 is not read. Without add, y may be x.
-func ScaleRows(y, x *Tensor, scale []float32, add bool) {
-	check(SameShape(y, x) && (scale == nil || len(x.shape) > 0 && len(scale) == x.shape[0]),
-		"ScaleRows", "y and x of the same shape, one scale an element of its leading dimension", y, x)
+func ScaleRows(y, x *Tensor, scale *Tensor, add bool) {
+	check(SameShape(y, x) && (scale == nil || len(x.shape) > 0 && scale.Len() == x.shape[0]),
+		"ScaleRows", "y and x of the same shape, scale of its leading dimension", y, x)
 	forScaled(x, scale, func(from, to int, a float32) {
 		switch {
 		case add:

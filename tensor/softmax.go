@@ -8,12 +8,13 @@ func SoftmaxForward(y, x *Tensor) {
 	})
 }
 
-// CenteredSoftmaxForward computes the softmax of scale·(x − center) over the last dimension, for scale > 0: DINO's teacher. center (K) is one
-// row as long as x's last dimension. y may be x.
-func CenteredSoftmaxForward(y, x, center *Tensor, scale float32) {
+// CenteredSoftmaxForward computes the softmax of scale·(x − center) over the last dimension, for scale > 0: DINO's teacher. scale (1); center (K) is
+// one row as long as x's last dimension. y may be x.
+func CenteredSoftmaxForward(y, x, center, scale *Tensor) {
 	check(SameShape(y, x) && center.Len() == x.Cols(), "CenteredSoftmaxForward", "y (…,K), x (…,K), center (K)", y, x, center)
+	a := scale.scalar()
 	forRows(x, func(from, to int) {
-		x.dev.kernels.CenteredSoftmaxForward(y.data[from:to], x.data[from:to], center.data, scale)
+		x.dev.kernels.CenteredSoftmaxForward(y.data[from:to], x.data[from:to], center.data, a)
 	})
 }
 

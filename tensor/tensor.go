@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/godino-ml/godino/kernels/cuda"
 )
 
-// Tensor is a dense row-major float32 array on a device.
+// Tensor is a dense row-major array on a device: of float32, or, among the activations of a GPU, of bf16 (see Arena.New).
 type Tensor struct {
 	dev   *Device
 	shape []int
-	data  []float32
-	lent  int // place in the lent list of its arena, from 1; 0 if no arena has lent it
+	n     int       // elements
+	data  []float32 // on a CPU
+	gpu             // on a GPU
+	lent  int       // place in the lent list of its arena, from 1; 0 if no arena has lent it
 }
 
 // ShapeError is the panic of an operation whose tensors do not fit: a mistake of the program.
@@ -45,17 +49,31 @@ func check(ok bool, op, want string, ts ...*Tensor) {
 	panic(e)
 }
 
-// New makes a tensor of zeros.
+// New makes a tensor of float32 zeros.
 func New(dev *Device, shape ...int) *Tensor {
-	return &Tensor{dev: dev, shape: slices.Clone(shape), data: make([]float32, product(shape))}
+	t := &Tensor{dev: dev, shape: slices.Clone(shape), n: product(shape)}
+	if g := dev.gpu; g != nil {
+		t.gpu = dev.allocate(t.n * cuda.Float32.Size())
+		g.Clear(t.ptr, t.n, cuda.Float32)
+		return t
+	}
+	t.data = make([]float32, t.n)
+	return t
 }
 
-// FromSlice makes a tensor of data without copying it: len(data) must be the product of the shape.
+// FromSlice makes a tensor of data, on a CPU without copying it: len(data) must be the product of the shape.
 func FromSlice(dev *Device, data []float32, shape ...int) *Tensor {
 	if product(shape) != len(data) {
 		panic(&ShapeError{Op: "FromSlice", Shapes: [][]int{{len(data)}, slices.Clone(shape)}, Want: "as many elements as the slice has"})
 	}
-	return &Tensor{dev: dev, shape: slices.Clone(shape), data: data}
+	t := &Tensor{dev: dev, shape: slices.Clone(shape), n: len(data)}
+	if dev.gpu != nil {
+		t.gpu = dev.allocate(t.n * cuda.Float32.Size())
+		t.SetFloats(data)
+		return t
+	}
+	t.data = data
+	return t
 }
 
 // Device is where the tensor lives.
@@ -73,7 +91,7 @@ func (t *Tensor) Dim(i int) int {
 }
 
 // Len is the number of elements.
-func (t *Tensor) Len() int { return len(t.data) }
+func (t *Tensor) Len() int { return t.n }
 
 // Cols is the size of the last dimension and Rows the product of the others: the tensor seen as a matrix.
 func (t *Tensor) Cols() int {
@@ -91,15 +109,68 @@ func (t *Tensor) Rows() int {
 	return product(t.shape[:len(t.shape)-1])
 }
 
-// Data is the tensor's memory, row-major; writing to it writes to the tensor and to all its views.
-func (t *Tensor) Data() []float32 { return t.data }
+// Data is the memory of a tensor on a CPU, row-major; writing to it writes to the tensor and to all its views. A tensor on a GPU has none: see
+// Floats and SetFloats.
+func (t *Tensor) Data() []float32 {
+	if t.dev.gpu != nil {
+		panic(fmt.Sprintf("tensor: Data of %v, which is on a GPU: use Floats and SetFloats", t))
+	}
+	return t.data
+}
+
+// Floats are the elements, row-major: on a CPU the tensor's memory, on a GPU a copy, for which it waits.
+func (t *Tensor) Floats() []float32 {
+	if t.dev.gpu == nil {
+		return t.data
+	}
+	return t.download()
+}
+
+// SetFloats copies elements to the tensor.
+func (t *Tensor) SetFloats(x []float32) {
+	if len(x) != t.n {
+		panic(&ShapeError{Op: "SetFloats", Shapes: [][]int{t.shape, {len(x)}}, Want: "as many elements as the tensor has"})
+	}
+	if t.dev.gpu == nil {
+		copy(t.data, x)
+		return
+	}
+	t.upload(x)
+}
+
+// Copy copies the elements of src to dst, of as many, whatever their devices and types.
+func Copy(dst, src *Tensor) {
+	check(dst.n == src.n, "Copy", "as many elements", dst, src)
+	switch g := dst.dev.gpu; {
+	case g == nil && src.dev.gpu == nil:
+		copy(dst.data, src.data)
+	case g == src.dev.gpu && dst.typ == src.typ:
+		dst.written()
+		g.Copy(dst.ptr, src.ptr, dst.n*dst.typ.Size())
+	case g == src.dev.gpu:
+		dst.written()
+		g.Convert(dst.ptr, dst.typ, src.ptr, src.typ, dst.n)
+	default:
+		dst.SetFloats(src.Floats())
+	}
+}
+
+// Zero sets every element to 0.
+func (t *Tensor) Zero() {
+	if g := t.dev.gpu; g != nil {
+		t.written()
+		g.Clear(t.ptr, t.n, t.typ)
+		return
+	}
+	clear(t.data)
+}
 
 // View is the same memory under another shape of as many elements.
 func (t *Tensor) View(shape ...int) *Tensor {
-	if product(shape) != len(t.data) {
+	if product(shape) != t.n {
 		panic(&ShapeError{Op: "View", Shapes: [][]int{t.shape, slices.Clone(shape)}, Want: "as many elements"})
 	}
-	return &Tensor{dev: t.dev, shape: slices.Clone(shape), data: t.data}
+	return &Tensor{dev: t.dev, shape: slices.Clone(shape), n: t.n, data: t.data, gpu: t.gpu}
 }
 
 // Slice is the view of rows [from, to) of the leading dimension.
@@ -110,7 +181,13 @@ func (t *Tensor) Slice(from, to int) *Tensor {
 	row := product(t.shape[1:])
 	shape := slices.Clone(t.shape)
 	shape[0] = to - from
-	return &Tensor{dev: t.dev, shape: shape, data: t.data[from*row : to*row : to*row]}
+	v := &Tensor{dev: t.dev, shape: shape, n: (to - from) * row, gpu: t.gpu}
+	if t.dev.gpu != nil {
+		v.ptr = t.ptr.Add(from*row, t.typ)
+		return v
+	}
+	v.data = t.data[from*row : to*row : to*row]
+	return v
 }
 
 // SameShape says whether both have the same shape.

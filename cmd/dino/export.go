@@ -155,7 +155,7 @@ func metadata(c nn.ViTConfig) map[string]string {
 func (n *network) save(path string, c nn.ViTConfig) error {
 	contents := &weights.Contents{Metadata: metadata(c)}
 	for _, p := range n.Params() {
-		contents.Arrays = append(contents.Arrays, weights.Array{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data()})
+		contents.Arrays = append(contents.Arrays, weights.Array{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Floats()})
 	}
 	return weights.Save(path, contents)
 }

@@ -72,7 +72,7 @@ func (n *networkFlags) load(dev *tensor.Device, log *slog.Logger) (*network, err
 		data[a.Name] = a.Data
 	}
 	for _, p := range m.Params() {
-		copy(p.Value.Data(), data[p.Name])
+		p.Value.SetFloats(data[p.Name])
 	}
 	id := weights.Identify(state.Entries())
 	id.Heads = config.Heads // which the shapes do not tell

@@ -78,7 +78,7 @@ func ParamsSum(backbone *nn.VisionTransformer) string {
 	var buf []byte
 	for _, p := range backbone.Params() {
 		fmt.Fprintf(h, "\x00%s%v\x00", p.Name, p.Value.Shape())
-		data := p.Value.Data()
+		data := p.Value.Floats()
 		for len(data) > 0 {
 			n := min(len(data), 1<<14)
 			buf = appendRow(buf[:0], data[:n])

@@ -30,7 +30,9 @@ var RowOperations = []RowOperation{
 	}},
 	{"SoftmaxForward", 2, 1, 1, 197, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxForward(x[0], x[1]) }},
 	{"SoftmaxBackward", 3, 2, 1, 197, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxBackward(x[0], x[1], x[2], false) }},
-	{"TeacherSoftmax", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.CenteredSoftmaxForward(x[0], x[1], v.b, 25) }},
+	{"TeacherSoftmax", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.CenteredSoftmaxForward(x[0], x[1], v.b, tensor.Scalar(x[0].Device(), 25))
+	}},
 	{"LogSoftmaxForward", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.LogSoftmaxForward(x[0], x[1]) }},
 	{"SoftCrossEntropyForward", 2, 2, 0, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
 		k := x[0].Device().Kernels()
@@ -67,7 +69,9 @@ var RowOperations = []RowOperation{
 	{"AdamWEMA", 5, 5, 4, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) {
 		tensor.AdamW(x[0].Device(), []tensor.AdamWStep{{P: x[0], M: x[1], V: x[2], G: x[3], T: x[4], AdamWCoefficients: adamW}})
 	}},
-	{"EMA", 2, 2, 1, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.EMA(x[0].Device(), x[:1], x[1:], 0.996) }},
+	{"EMA", 2, 2, 1, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) {
+		tensor.EMA(x[0].Device(), x[:1], x[1:], tensor.Scalar(x[0].Device(), 0.996))
+	}},
 	{"SumSquares", 1, 1, 0, 1024, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SumSquares(x[0]) }},
 }
 

@@ -77,6 +77,9 @@ INLINE float upper(u32 x) { return as_float(x & 0xffff0000u); }
 INLINE void store(float *p, float x) { *p = x; }
 INLINE void store(bf16 *p, float x) { p->bits = to_bf16(x); }
 
+// aligned4 says whether p is aligned to four elements.
+template <class T> INLINE bool aligned4(const T *p) { return ((u64)p & (4 * sizeof(T) - 1)) == 0; }
+
 // Four at a time, where p is aligned to four elements.
 INLINE float4 load4(const float *p) { return *(const float4 *)p; }
 INLINE float4 load4(const bf16 *p) {

@@ -75,14 +75,14 @@ func (g *graph) build(o ONNXOptions) {
 	x = g.node("Transpose", "patch_embed/tokens", []string{x}, integers("perm", 0, 2, 1)) // (B, N, D)
 
 	tape := autograd.NewEvalTape(tensor.NewArena(g.params["cls_token"].Device()))
-	pos := slices.Clone(g.model.PosEmbed(tape, o.Height, o.Width).Value.Data()) // (N+1, D)
+	pos := slices.Clone(g.model.PosEmbed(tape, o.Height, o.Width).Value.Floats()) // (N+1, D)
 	x = g.node("Add", "pos_embed", []string{x, g.floats("pos_embed/patches", pos[d:], 1, patches, d)})
-	first := slices.Clone(g.params["cls_token"].Data())
+	first := slices.Clone(g.params["cls_token"].Floats())
 	for i := range first {
 		first[i] += pos[i]
 	}
 	if c.Registers > 0 {
-		first = append(first, g.params["register_tokens"].Data()...)
+		first = append(first, g.params["register_tokens"].Floats()...)
 	}
 	batch := g.node("Shape", "batch", []string{onnxImages}, integer("start", 0), integer("end", 1))
 	shape := g.node("Concat", "prefix/shape", []string{batch, g.ints("shape/prefix", prefix, d)}, integer("axis", 0))
@@ -141,7 +141,7 @@ func (g *graph) norm(name, x string) string {
 
 // linear is x·weightᵀ + bias; the weight is written transposed, as MatMul takes it.
 func (g *graph) linear(name, x string, out, in int) string {
-	w := g.constant(&constant{name: name + ".weight/transposed", dims: []int{in, out}, floats: g.params[name+".weight"].Data(), transposed: true})
+	w := g.constant(&constant{name: name + ".weight/transposed", dims: []int{in, out}, floats: g.params[name+".weight"].Floats(), transposed: true})
 	y := g.node("MatMul", name, []string{x, w})
 	return g.node("Add", name+"/bias", []string{y, g.param(name + ".bias")})
 }
@@ -230,7 +230,7 @@ func (g *graph) constant(c *constant) string {
 // param is a parameter of the model under its own name.
 func (g *graph) param(name string) string {
 	p := g.params[name]
-	return g.floats(name, p.Data(), p.Shape()...)
+	return g.floats(name, p.Floats(), p.Shape()...)
 }
 
 func (g *graph) floats(name string, data []float32, dims ...int) string {

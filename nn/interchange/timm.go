@@ -63,7 +63,7 @@ func SaveTimm(dir string, m *nn.VisionTransformer, p Picture, metadata map[strin
 func arrays(m *nn.VisionTransformer) []weights.Array {
 	var list []weights.Array
 	for _, p := range m.Params() {
-		list = append(list, weights.Array{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data()})
+		list = append(list, weights.Array{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Floats()})
 	}
 	return list
 }
