@@ -1,0 +1,381 @@
+package ptx
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/godino-ml/godino/kernels/cuda"
+)
+
+// Driver runs kernels in the interpreter. Everything is done when it is called, but what a graph records.
+type Driver struct {
+	info      cuda.Info
+	modes     Modes
+	memory    memory
+	modules   []*module
+	functions []*kernel
+	events    []time.Time
+	capture   *graph
+	graphs    []*graph
+	launched  func(kernel string)
+}
+
+// graph is what a capture recorded.
+type graph struct{ steps []func() error }
+
+// New makes a device of compute capability major.minor. Launched, if it is not nil, hears of every launch.
+func New(modes Modes, major, minor int, launched func(kernel string)) *Driver {
+	info := cuda.Info{Name: "interpreter of PTX", Driver: "none", Major: major, Minor: minor, Multiprocessors: 4, Memory: 1 << 40, SharedPerBlock: 163 << 10}
+	if major >= 9 {
+		info.SharedPerBlock = 227 << 10
+	}
+	return &Driver{info: info, modes: modes, launched: launched}
+}
+
+// Info describes the device.
+func (d *Driver) Info() cuda.Info { return d.info }
+
+var errCapture = errors.New("not allowed while a graph is captured")
+
+func (d *Driver) do(step func() error) error {
+	if d.capture != nil {
+		d.capture.steps = append(d.capture.steps, step)
+		return nil
+	}
+	return step()
+}
+
+// Alloc takes memory of undefined content.
+func (d *Driver) Alloc(bytes int) (cuda.Ptr, error) {
+	if d.capture != nil {
+		return 0, fmt.Errorf("allocation: %w", errCapture)
+	}
+	if bytes < 0 || int64(bytes) > d.info.Memory-d.memory.used {
+		return 0, fmt.Errorf("out of memory: %d bytes asked for, %d in use of %d", bytes, d.memory.used, d.info.Memory)
+	}
+	return cuda.Ptr(d.memory.alloc(bytes).base), nil
+}
+
+// Free gives memory back; accesses fail from then on.
+func (d *Driver) Free(p cuda.Ptr) error {
+	if d.capture != nil {
+		return fmt.Errorf("free: %w", errCapture)
+	}
+	return d.memory.free(uint64(p))
+}
+
+// Forget makes memory undefined again.
+func (d *Driver) Forget(p cuda.Ptr, bytes int) {
+	d.do(func() error {
+		if a, at, err := d.memory.bytes(uint64(p), bytes); err == nil {
+			clear(a.defined[at : at+bytes])
+		}
+		return nil
+	})
+}
+
+// HostMemory is plain memory.
+func (d *Driver) HostMemory(bytes int) ([]byte, error) {
+	m := make([]byte, bytes)
+	return m, nil
+}
+
+// FreeHostMemory has nothing to do.
+func (d *Driver) FreeHostMemory(m []byte) error { return nil }
+
+var parsed sync.Map // of [32]byte to *module
+
+// Load parses a module. Those of the same text are parsed once in a process.
+func (d *Driver) Load(text []byte) (cuda.Module, error) {
+	key := sha256.Sum256(text)
+	m, ok := parsed.Load(key)
+	if !ok {
+		read, err := parse(string(text))
+		if err != nil {
+			return 0, err
+		}
+		m, _ = parsed.LoadOrStore(key, read)
+	}
+	if len(m.(*module).globals) > 0 {
+		return 0, errors.New("variables of module scope in global memory are unknown to the interpreter")
+	}
+	d.modules = append(d.modules, m.(*module))
+	return cuda.Module(len(d.modules)), nil
+}
+
+// Function compiles a kernel.
+func (d *Driver) Function(m cuda.Module, name string, shared int) (cuda.Function, error) {
+	if m == 0 || int(m) > len(d.modules) {
+		return 0, fmt.Errorf("module %d is not loaded", m)
+	}
+	k := d.modules[m-1].kernels[name]
+	if k == nil {
+		return 0, fmt.Errorf("the module has no kernel %s", name)
+	}
+	if _, err := k.compile(); err != nil {
+		return 0, err
+	}
+	if limit := d.info.SharedPerBlock; k.staticSize+shared > limit {
+		return 0, fmt.Errorf("%d bytes of shared memory asked for, a block has %d", k.staticSize+shared, limit)
+	}
+	d.functions = append(d.functions, k)
+	return cuda.Function(len(d.functions)), nil
+}
+
+func dims(d cuda.Dim) [3]int { return [3]int{max(d.X, 1), max(d.Y, 1), max(d.Z, 1)} }
+
+// Launch runs a kernel.
+func (d *Driver) Launch(f cuda.Function, l *cuda.Launch) error {
+	if f == 0 || int(f) > len(d.functions) {
+		return fmt.Errorf("function %d is not loaded", f)
+	}
+	k := d.functions[f-1]
+	p, err := k.compile()
+	if err != nil {
+		return err
+	}
+	run := &launch{memory: &d.memory, modes: d.modes, kernel: k, program: p, grid: dims(l.Grid), threads: dims(l.Block), cluster: dims(l.Cluster), dynamic: l.Shared}
+	if k.cluster != [3]int{} && l.Cluster == (cuda.Dim{}) {
+		run.cluster = k.cluster
+	}
+	threads := run.threads[0] * run.threads[1] * run.threads[2]
+	limit := 1024
+	if k.maxThreads > 0 {
+		limit = k.maxThreads
+	}
+	switch {
+	case threads > limit:
+		return fmt.Errorf("a block of %d threads, the kernel is compiled for at most %d", threads, limit)
+	case run.grid[1] > 65535 || run.grid[2] > 65535 || run.grid[0] > 1<<31-1:
+		return fmt.Errorf("a grid of %v: y and z are at most 65535", run.grid)
+	case len(l.Args) < k.paramBytes:
+		return fmt.Errorf("%d bytes of arguments, the kernel has %d", len(l.Args), k.paramBytes)
+	case run.sharedBytes() > d.info.SharedPerBlock:
+		return fmt.Errorf("%d bytes of shared memory, a block has %d", run.sharedBytes(), d.info.SharedPerBlock)
+	}
+	for i := range 3 {
+		if run.grid[i]%run.cluster[i] != 0 {
+			return fmt.Errorf("a grid of %v in clusters of %v", run.grid, run.cluster)
+		}
+	}
+	run.params = append([]byte(nil), l.Args...)
+	run.several = run.grid[0]*run.grid[1]*run.grid[2] > 1
+	if d.launched != nil {
+		d.launched(k.name)
+	}
+	return d.do(func() error {
+		d.memory.nextLaunch()
+		run.tag = d.memory.launches << 22
+		run.stop.Store(false)
+		return run.run()
+	})
+}
+
+// TensorMap encodes a tensor map.
+func (d *Driver) TensorMap(m *cuda.TensorMap) ([128]byte, error) {
+	if encodeTensorMap == nil {
+		return [128]byte{}, errors.New("the interpreter knows no tensor maps")
+	}
+	return encodeTensorMap(m)
+}
+
+// encodeTensorMap is set by the file that reads tensor maps.
+var encodeTensorMap func(m *cuda.TensorMap) ([128]byte, error)
+
+// Upload copies to the device. While a graph is captured src must stay as it is until the graph is run: then it is read.
+func (d *Driver) Upload(s cuda.Stream, dst cuda.Ptr, src []byte) error {
+	step := func() error {
+		a, at, err := d.memory.bytes(uint64(dst), len(src))
+		if err == nil {
+			copy(a.data[at:], src)
+			define(a.defined[at : at+len(src)])
+		}
+		return err
+	}
+	if s != cuda.Compute {
+		return step()
+	}
+	return d.do(step)
+}
+
+// Download copies from the device.
+func (d *Driver) Download(dst []byte, src cuda.Ptr) error {
+	if d.capture != nil {
+		return fmt.Errorf("download: %w", errCapture)
+	}
+	return d.read(dst, src)
+}
+
+func (d *Driver) read(dst []byte, src cuda.Ptr) error {
+	a, at, err := d.memory.bytes(uint64(src), len(dst))
+	if err != nil {
+		return err
+	}
+	for i, x := range a.defined[at : at+len(dst)] {
+		if x == 0 {
+			return fmt.Errorf("download of memory that nobody wrote: byte %d of %d at %#x", i, len(dst), uint64(src))
+		}
+	}
+	copy(dst, a.data[at:])
+	return nil
+}
+
+// DownloadLater copies from the device in the order of the stream.
+func (d *Driver) DownloadLater(s cuda.Stream, dst []byte, src cuda.Ptr) error {
+	if s != cuda.Compute {
+		return d.read(dst, src)
+	}
+	return d.do(func() error { return d.read(dst, src) })
+}
+
+// Copy copies within the device, with what is undefined.
+func (d *Driver) Copy(dst, src cuda.Ptr, bytes int) error {
+	return d.do(func() error {
+		a, i, err := d.memory.bytes(uint64(dst), bytes)
+		if err != nil {
+			return err
+		}
+		b, j, err := d.memory.bytes(uint64(src), bytes)
+		if err != nil {
+			return err
+		}
+		if dst < src+cuda.Ptr(bytes) && src < dst+cuda.Ptr(bytes) {
+			return fmt.Errorf("a copy of %d bytes from %#x to %#x, which overlap", bytes, uint64(src), uint64(dst))
+		}
+		copy(a.data[i:i+bytes], b.data[j:])
+		copy(a.defined[i:i+bytes], b.defined[j:])
+		return nil
+	})
+}
+
+// Fill writes words.
+func (d *Driver) Fill(dst cuda.Ptr, word uint32, n int) error {
+	return d.do(func() error {
+		if dst%4 != 0 {
+			return fmt.Errorf("fill of words at %#x, which is not aligned to them", uint64(dst))
+		}
+		a, at, err := d.memory.bytes(uint64(dst), 4*n)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			little.PutUint32(a.data[at+4*i:], word)
+		}
+		define(a.defined[at : at+4*n])
+		return nil
+	})
+}
+
+// NewEvent makes an event.
+func (d *Driver) NewEvent() (cuda.Event, error) {
+	d.events = append(d.events, time.Time{})
+	return cuda.Event(len(d.events)), nil
+}
+
+func (d *Driver) event(e cuda.Event) (*time.Time, error) {
+	if e == 0 || int(e) > len(d.events) {
+		return nil, fmt.Errorf("event %d does not exist", e)
+	}
+	return &d.events[e-1], nil
+}
+
+// Record notes the time.
+func (d *Driver) Record(e cuda.Event, s cuda.Stream) error {
+	t, err := d.event(e)
+	if err == nil {
+		*t = time.Now()
+	}
+	return err
+}
+
+// Wait has nothing to wait for.
+func (d *Driver) Wait(s cuda.Stream, e cuda.Event) error {
+	_, err := d.event(e)
+	return err
+}
+
+// SyncEvent has nothing to wait for.
+func (d *Driver) SyncEvent(e cuda.Event) error {
+	if d.capture != nil {
+		return fmt.Errorf("waiting for an event: %w", errCapture)
+	}
+	_, err := d.event(e)
+	return err
+}
+
+// Elapsed is the time between two records, in seconds.
+func (d *Driver) Elapsed(from, to cuda.Event) (float64, error) {
+	a, err := d.event(from)
+	if err != nil {
+		return 0, err
+	}
+	b, err := d.event(to)
+	if err != nil {
+		return 0, err
+	}
+	if a.IsZero() || b.IsZero() {
+		return 0, errors.New("an event that was never recorded")
+	}
+	return b.Sub(*a).Seconds(), nil
+}
+
+// Sync has nothing to wait for.
+func (d *Driver) Sync() error {
+	if d.capture != nil {
+		return fmt.Errorf("synchronisation: %w", errCapture)
+	}
+	return nil
+}
+
+// BeginCapture begins a graph.
+func (d *Driver) BeginCapture() error {
+	if d.capture != nil {
+		return errors.New("a graph is being captured already")
+	}
+	d.capture = &graph{}
+	return nil
+}
+
+// EndCapture ends the graph.
+func (d *Driver) EndCapture() (cuda.Graph, error) {
+	if d.capture == nil {
+		return 0, errors.New("no graph is being captured")
+	}
+	d.graphs = append(d.graphs, d.capture)
+	d.capture = nil
+	return cuda.Graph(len(d.graphs)), nil
+}
+
+// Replay does what the graph recorded.
+func (d *Driver) Replay(g cuda.Graph) error {
+	if d.capture != nil {
+		return fmt.Errorf("running a graph: %w", errCapture)
+	}
+	if g == 0 || int(g) > len(d.graphs) || d.graphs[g-1] == nil {
+		return fmt.Errorf("graph %d does not exist", g)
+	}
+	for _, step := range d.graphs[g-1].steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FreeGraph gives a graph back.
+func (d *Driver) FreeGraph(g cuda.Graph) error {
+	if g == 0 || int(g) > len(d.graphs) || d.graphs[g-1] == nil {
+		return fmt.Errorf("graph %d does not exist", g)
+	}
+	d.graphs[g-1] = nil
+	return nil
+}
+
+// Close gives all memory back.
+func (d *Driver) Close() error {
+	*d = Driver{info: d.info}
+	return nil
+}

@@ -1,0 +1,88 @@
+package ptx
+
+import "sync/atomic"
+
+// Races of the blocks of a launch in global memory. A word of 4 bytes remembers of its last write and its last read launch<<22 | block<<4 | bytes, where the
+// block is 18 bits of its number and many is several.
+const (
+	manyBlocks  = 1<<18 - 1
+	launchLimit = 1 << 10
+)
+
+func (a *allocation) shadows() {
+	a.shadow.Do(func() {
+		words := (len(a.data) + 3) / 4
+		a.writer, a.reader = make([]uint32, words), make([]uint32, words)
+	})
+}
+
+// nextLaunch begins the shadows of a launch.
+func (m *memory) nextLaunch() {
+	m.launches++
+	if m.launches == launchLimit {
+		m.launches = 1
+		for _, a := range m.allocations {
+			clear(a.writer)
+			clear(a.reader)
+		}
+	}
+}
+
+func (w *warp) racesRead(a *allocation, at, n, lane int) {
+	l := w.b.run
+	if !l.several {
+		return
+	}
+	a.shadows()
+	me := l.tag | uint32(w.b.number%manyBlocks)<<4
+	for i := at / 4; 4*i < at+n; i++ {
+		mask := uint32(bytesOf(i, at, n))
+		if x := atomic.LoadUint32(&a.writer[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
+			w.fail(lane, "race: read of global memory at %#x, which block %d of this launch wrote", a.base+uint64(at), x>>4&manyBlocks)
+		}
+		x := atomic.LoadUint32(&a.reader[i])
+		for {
+			y := me | mask
+			if x>>22 == me>>22 {
+				if x>>4 != me>>4 {
+					y |= manyBlocks << 4
+				}
+				y |= x & 15
+			}
+			if x == y || atomic.CompareAndSwapUint32(&a.reader[i], x, y) {
+				break
+			}
+			x = atomic.LoadUint32(&a.reader[i])
+		}
+	}
+}
+
+func (w *warp) racesWrite(a *allocation, at, n, lane int) {
+	l := w.b.run
+	if !l.several {
+		return
+	}
+	a.shadows()
+	me := l.tag | uint32(w.b.number%manyBlocks)<<4
+	for i := at / 4; 4*i < at+n; i++ {
+		mask := uint32(bytesOf(i, at, n))
+		if x := atomic.LoadUint32(&a.reader[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
+			w.fail(lane, "race: write of global memory at %#x, which another block of this launch read", a.base+uint64(at))
+		}
+		x := atomic.LoadUint32(&a.writer[i])
+		for {
+			y := me | mask
+			if x>>22 == me>>22 {
+				if x>>4 == me>>4 {
+					y |= x & 15
+				} else if x&mask != 0 {
+					w.fail(lane, "race: write of global memory at %#x, which block %d of this launch wrote", a.base+uint64(at), x>>4&manyBlocks)
+				}
+			}
+			if x == y || atomic.CompareAndSwapUint32(&a.writer[i], x, y) {
+				break
+			}
+			x = atomic.LoadUint32(&a.writer[i])
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package ptx
+
+// shared is the shared memory of a block.
+type shared struct {
+	data    []byte
+	defined []byte
+	pending []byte // 1 for bytes to which an asynchronous copy is under way
+	warps   int
+	// By words of 4 bytes: the clock of the last write, its warp and which bytes; by word and warp the clock of the last read, and which bytes.
+	writer []uint64
+	reader []uint64
+}
+
+func (s *shared) make(bytes, warps int) {
+	words := (bytes + 3) / 4
+	*s = shared{data: make([]byte, bytes), defined: make([]byte, bytes), pending: make([]byte, bytes), warps: warps, writer: make([]uint64, words), reader: make([]uint64, words*warps)}
+}
+
+// reset makes the memory that of a new block. What earlier blocks did with it is over for every warp's clock.
+func (s *shared) reset() {
+	clear(s.defined)
+	clear(s.pending)
+}
+
+func (w *warp) sharedAt(p uint64, n, lane int, what string) int {
+	s := &w.b.shared
+	if p+uint64(n) > uint64(len(s.data)) || p > uint64(len(s.data)) {
+		w.fail(lane, "%s of %d bytes at %d of %d bytes of shared memory", what, n, p, len(s.data))
+	}
+	if p&uint64(n-1) != 0 {
+		w.fail(lane, "%s of %d bytes at %d of shared memory, which is not aligned to them", what, n, p)
+	}
+	for _, x := range s.pending[p : p+uint64(n)] {
+		if x != 0 {
+			w.fail(lane, "%s of shared memory at %d to which an asynchronous copy is under way: nobody waited for it", what, p)
+		}
+	}
+	return int(p)
+}
+
+func (w *warp) loadShared(p uint64, n, lane int) ([]byte, int) {
+	at := w.sharedAt(p, n, lane, "read")
+	w.sharedRead(at, n, lane)
+	s := &w.b.shared
+	return s.data[at : at+n], missing(s.defined[at : at+n])
+}
+
+func (w *warp) storeShared(p uint64, n, lane int) []byte {
+	at := w.sharedAt(p, n, lane, "write")
+	w.sharedWrite(at, n, lane)
+	s := &w.b.shared
+	define(s.defined[at : at+n])
+	return s.data[at : at+n]
+}
+
+// bytesOf is which bytes of word i an access of n bytes at is.
+func bytesOf(i, at, n int) uint64 {
+	lo, hi := max(at-4*i, 0), min(at+n-4*i, 4)
+	return 1<<hi - 1<<lo
+}
+
+// A word's last write is clock<<9 | warp<<4 | bytes. It came before what warp w does now if w knows that the writer's clock has passed it: by a barrier
+// where both were.
+
+func (w *warp) sharedRead(at, n, lane int) {
+	s := &w.b.shared
+	for i := at / 4; 4*i < at+n; i++ {
+		mask := bytesOf(i, at, n)
+		if x := s.writer[i]; x != 0 {
+			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
+				w.fail(lane, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
+			}
+		}
+		r := &s.reader[i*s.warps+w.id]
+		if *r>>4 == w.clock[w.id] {
+			*r |= mask
+		} else {
+			*r = w.clock[w.id]<<4 | mask
+		}
+	}
+}
+
+func (w *warp) sharedWrite(at, n, lane int) {
+	s := &w.b.shared
+	for i := at / 4; 4*i < at+n; i++ {
+		mask := bytesOf(i, at, n)
+		x := s.writer[i]
+		if x != 0 {
+			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
+				w.fail(lane, "race: write of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
+			}
+		}
+		for by, r := range s.reader[i*s.warps : (i+1)*s.warps] {
+			if r&mask != 0 && by != w.id && w.clock[by] <= r>>4 {
+				w.fail(lane, "race: write of shared memory at %d, which warp %d read with no barrier in between", at, by)
+			}
+		}
+		if x>>4 == w.clock[w.id]<<5|uint64(w.id) {
+			mask |= x & 15
+		}
+		s.writer[i] = w.clock[w.id]<<9 | uint64(w.id)<<4 | mask
+	}
+}
