@@ -44,7 +44,7 @@ func (d collapseDetector) judge(epoch int, entropy, kl, prototypes float64) (c c
 	// In a healthy run KL is some tenths of a nat at least. A low entropy alone is none: each image may have a prototype of its own. But a
 	// teacher this near to uniform has nothing to teach, however far the student still is from it. The argmax of a uniform teacher is chance,
 	// so the number of prototypes says something of others alone; a small batch has too few rows for it.
-	const small, tiny, few, enough = 0.02, 0.005, 0.06, 32
+	const small, tiny, few, enough = 0.02, 0.005, 0.035, 32
 	flat := kl < small*d.lnK
 	switch {
 	case entropy > (1-tiny)*d.lnK || flat && entropy > (1-small)*d.lnK:
