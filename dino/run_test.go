@@ -610,3 +610,40 @@ func TestKNNDuringTraining(t *testing.T) {
 		}
 	}
 }
+
+// Collapse is named within an epoch of its coming, with what to do. A teacher temperature that is far too high makes the teacher uniform.
+func TestCollapseIsNamed(t *testing.T) {
+	ds := pictures(t, t.TempDir(), 17)
+	o := tinyOptions(t, ds)
+	o.Config.WarmupTeacherTemp, o.Config.TeacherTemp, o.Config.WarmupEpochs, o.Config.Epochs, o.Config.OutDim = 5, 5, 0, 3, 256
+	o.Config.FreezeLastLayer, o.Config.LR = 0, 0.1
+	o.StopOnCollapse = true
+	var said []string
+	err := train(t, context.Background(), o, Events{Warning: func(w Warning) { said = append(said, w.Message) }})
+	if !errors.Is(err, ErrCollapsed) || len(said) != 1 || !strings.Contains(said[0], "uniform collapse") || !strings.Contains(said[0], "Lower teacher_temp") {
+		t.Errorf("the run ends with %v, having said %q", err, said)
+	}
+
+	c := Reference()
+	d := newCollapseDetector(&c)
+	lnK := math.Log(65536)
+	for _, test := range []struct {
+		name        string
+		epoch       int
+		entropy, kl float64
+		want        string
+	}{
+		{"uniform", 20, lnK - 0.001, 0.001, "uniform collapse"},
+		{"constant", 20, 0.01, 0.002, "constant collapse"},
+		{"rise towards ln K during warm-up", 3, lnK - 0.05, 0.01, ""},
+		{"healthy", 20, 4, 0.9, ""},
+		{"high loss, still learning", 20, lnK - 0.2, 0.8, ""},
+		{"uniform teacher, student far from it", 20, lnK - 0.01, 0.8, "uniform collapse"},
+		{"sharp, still learning", 20, 0.05, 2, ""},
+	} {
+		got := d.judge(test.epoch, test.entropy, test.kl)
+		if (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}

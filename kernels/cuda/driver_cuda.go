@@ -9,6 +9,7 @@ package cuda
 import "C"
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -29,6 +30,7 @@ type driver struct {
 	ctx       C.CUcontext
 	streams   [2]C.CUstream
 	info      Info
+	memory    map[Ptr]struct{}
 	host      map[unsafe.Pointer]int // page-locked memory and its bytes
 	capturing bool
 	wait      bool // after each launch, so that an error is that of its kernel: GODINO_CUDA_SYNC=1
@@ -88,7 +90,7 @@ func open(number int) (Driver, error) {
 	if err := all[number].Usable(); err != nil {
 		return nil, err
 	}
-	d := &driver{info: all[number], host: map[unsafe.Pointer]int{}, wait: os.Getenv("GODINO_CUDA_SYNC") == "1"}
+	d := &driver{info: all[number], memory: map[Ptr]struct{}{}, host: map[unsafe.Pointer]int{}, wait: os.Getenv("GODINO_CUDA_SYNC") == "1"}
 	if err := catch(func() { d.dev = cu.DeviceGet(number) }); err != nil {
 		return nil, err
 	}
@@ -98,14 +100,7 @@ func open(number int) (Driver, error) {
 	return d, nil
 }
 
-// Error is an error of the driver: its number, and what the driver calls it.
-type driverError struct {
-	code C.CUresult
-	text string
-}
-
-func (e *driverError) Error() string { return e.text }
-
+// result is the error of a number.
 func result(r C.CUresult) error {
 	if r == C.CUDA_SUCCESS {
 		return nil
@@ -118,7 +113,7 @@ func result(r C.CUresult) error {
 	if C.cuGetErrorString(r, &s) == C.CUDA_SUCCESS && s != nil {
 		text = ": " + C.GoString(s)
 	}
-	return &driverError{r, fmt.Sprintf("%s (%d)%s", name, int(r), text)}
+	return fmt.Errorf("%s (%d)%s", name, int(r), text)
 }
 
 // catch is the edge where package cu's panics become errors.
@@ -151,6 +146,7 @@ func (d *driver) Info() Info { return d.info }
 func (d *driver) Alloc(bytes int) (p Ptr, err error) {
 	err = d.cu(func() { p = Ptr(cu.MemAlloc(int64(bytes))) })
 	if err == nil {
+		d.memory[p] = struct{}{}
 		return p, nil
 	}
 	var free, total int64
@@ -160,7 +156,13 @@ func (d *driver) Alloc(bytes int) (p Ptr, err error) {
 	return 0, err
 }
 
-func (d *driver) Free(p Ptr) error { return d.cu(func() { cu.MemFree(cu.DevicePtr(p)) }) }
+func (d *driver) Free(p Ptr) error {
+	if _, ok := d.memory[p]; !ok {
+		return fmt.Errorf("memory to be freed is not the device's: %#x", uint64(p))
+	}
+	delete(d.memory, p)
+	return d.cu(func() { cu.MemFree(cu.DevicePtr(p)) })
+}
 
 func (d *driver) HostMemory(bytes int) ([]byte, error) {
 	var p unsafe.Pointer
@@ -191,7 +193,19 @@ func (d *driver) isHost(m []byte) bool {
 	return false
 }
 
+// loaded are the modules of a GPU's context, which all its drivers of this process share.
+var loaded sync.Map
+
+type image struct {
+	dev cu.Device
+	sum [sha256.Size]byte
+}
+
 func (d *driver) Load(ptx []byte) (Module, error) {
+	key := image{d.dev, sha256.Sum256(ptx)}
+	if m, ok := loaded.Load(key); ok {
+		return m.(Module), nil
+	}
 	text := C.CString(string(ptx))
 	defer C.free(unsafe.Pointer(text))
 	log := make([]byte, 8<<10)
@@ -203,6 +217,7 @@ func (d *driver) Load(ptx []byte) (Module, error) {
 		}
 		return 0, err
 	}
+	loaded.Store(key, Module(unsafe.Pointer(m)))
 	return Module(unsafe.Pointer(m)), nil
 }
 
@@ -360,8 +375,16 @@ func (d *driver) Replay(g Graph) error {
 
 func (d *driver) FreeGraph(g Graph) error { return result(C.shim_free_graph(d.ctx, graph(g))) }
 
+// Close gives back the driver's memory and streams.
 func (d *driver) Close() error {
-	return result(C.shim_close(C.CUdevice(d.dev), d.ctx, &d.streams[0]))
+	err := d.Sync()
+	for p := range d.memory {
+		err = errors.Join(err, d.Free(p))
+	}
+	for p := range d.host {
+		err = errors.Join(err, d.FreeHostMemory(unsafe.Slice((*byte)(p), 1)))
+	}
+	return errors.Join(err, result(C.shim_close(d.ctx, &d.streams[0])))
 }
 
 // The driver's handles are pointers of C, which Go has as numbers.

@@ -4,16 +4,11 @@
 
 #include <string.h>
 
-static unsigned closed; // how often a context was given back: what threads remember of one from before may be another's by now
-
 CUresult shim_current(CUcontext ctx) {
     static _Thread_local CUcontext current;
-    static _Thread_local unsigned since;
-    unsigned now = __atomic_load_n(&closed, __ATOMIC_ACQUIRE);
-    if (current == ctx && since == now) return CUDA_SUCCESS;
+    if (current == ctx) return CUDA_SUCCESS;
     CUresult r = cuCtxSetCurrent(ctx);
-    current = r == CUDA_SUCCESS ? ctx : 0;
-    since = now;
+    if (r == CUDA_SUCCESS) current = ctx;
     return r;
 }
 
@@ -32,15 +27,10 @@ CUresult shim_open(CUdevice dev, CUcontext *ctx, CUstream streams[2]) {
     return cuStreamCreate(&streams[1], CU_STREAM_NON_BLOCKING);
 }
 
-CUresult shim_close(CUdevice dev, CUcontext ctx, CUstream streams[2]) {
-    CUresult first = shim_current(ctx);
-    for (int i = 0; i < 2; i++) {
-        CUresult r = cuStreamDestroy(streams[i]);
-        if (first == CUDA_SUCCESS) first = r;
-    }
-    CUresult r = cuDevicePrimaryCtxRelease(dev);
-    __atomic_fetch_add(&closed, 1, __ATOMIC_RELEASE);
-    return first == CUDA_SUCCESS ? r : first;
+CUresult shim_close(CUcontext ctx, CUstream streams[2]) {
+    TRY(shim_current(ctx));
+    TRY(cuStreamDestroy(streams[0]));
+    return cuStreamDestroy(streams[1]);
 }
 
 CUresult shim_load(CUcontext ctx, const char *ptx, CUmodule *module, char *log, unsigned log_bytes) {

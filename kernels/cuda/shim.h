@@ -8,8 +8,9 @@
 CUresult shim_current(CUcontext ctx);
 
 // shim_open retains the device's primary context, which other libraries of the process share, and makes two streams that do not wait for the default one.
+// The context is never given back: threads remember it, and modules stay in it.
 CUresult shim_open(CUdevice dev, CUcontext *ctx, CUstream streams[2]);
-CUresult shim_close(CUdevice dev, CUcontext ctx, CUstream streams[2]);
+CUresult shim_close(CUcontext ctx, CUstream streams[2]);
 
 // log holds what the compiler said where the result is an error.
 CUresult shim_load(CUcontext ctx, const char *ptx, CUmodule *module, char *log, unsigned log_bytes);
