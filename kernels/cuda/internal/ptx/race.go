@@ -44,10 +44,14 @@ func (w *warp) racesRead(a *allocation, at, n, lane int) {
 		for {
 			y := me | mask
 			if x>>22 == me>>22 {
-				if x>>4 != me>>4 {
-					y |= manyBlocks << 4
+				switch common := x & mask; {
+				case x>>4 == me>>4:
+					y |= x & 15
+				case x>>4&manyBlocks == manyBlocks:
+					y = x
+				case common != 0: // bytes that both have read: whoever writes them races with one of the two
+					y = me&^15 | manyBlocks<<4 | common
 				}
-				y |= x & 15
 			}
 			if x == y || atomic.CompareAndSwapUint32(&a.reader[i], x, y) {
 				break
