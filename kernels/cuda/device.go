@@ -210,7 +210,9 @@ func (d *Device) Copy(dst, src Ptr, bytes int) {
 
 // Clear writes zeros to n elements.
 func (d *Device) Clear(dst Ptr, n int, t Type) {
-	if d.err == nil && n > 0 {
+	if dst%4 != 0 { // bf16 from the second of a word on
+		d.Fill(dst, t, 0, n)
+	} else if d.err == nil && n > 0 {
 		bytes := n * t.Size()
 		d.fail(d.driver.Fill(dst, 0, bytes/4))
 		if bytes%4 != 0 { // the last of an odd number of bf16

@@ -38,11 +38,13 @@ func TestFill(t *testing.T) {
 func TestClear(t *testing.T) {
 	d := cudatest.New(t)
 	for _, n := range []int{1, 2, 7} {
-		p := cudatest.Put(d, cuda.BFloat16, []float32{1, 2, 3, 4, 5, 6, 7, 8})
-		d.Clear(p, n, cuda.BFloat16)
-		for i, v := range cudatest.Get(d, p, cuda.BFloat16, 8) {
-			if want := float32(i + 1); i < n && v != 0 || i >= n && v != want {
-				t.Fatalf("clear of %d: element %d is %g", n, i, v)
+		for from := range 2 {
+			p := cudatest.Put(d, cuda.BFloat16, []float32{1, 2, 3, 4, 5, 6, 7, 8, 9})
+			d.Clear(p.Add(from, cuda.BFloat16), n, cuda.BFloat16)
+			for i, v := range cudatest.Get(d, p, cuda.BFloat16, 9) {
+				if in := i >= from && i < from+n; in && v != 0 || !in && v != float32(i+1) {
+					t.Fatalf("clear of %d from %d: element %d is %g", n, from, i, v)
+				}
 			}
 		}
 	}
