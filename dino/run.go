@@ -66,11 +66,20 @@ type Options struct {
 	Init    string // weights to start from; "" is a fresh network. See Trainer.Init
 	InitKey string // "teacher" or "student"; "" is teacher
 
-	Workers        int           // goroutines that decode and crop; 0 means 1
-	CacheBytes     int64         // see LoaderOptions
-	SaveEvery      time.Duration // the longest time between checkpoints within an epoch; 0 means 15 minutes, below 0 never
-	StopOnCollapse bool          // end with ErrCollapsed instead of a warning
+	Workers    int           // goroutines that decode and crop; 0 means 1
+	CacheBytes int64         // see LoaderOptions
+	SaveEvery  time.Duration // the longest time between checkpoints within an epoch; 0 means 15 minutes, below 0 never
+	OnCollapse OnCollapse
 }
+
+// OnCollapse is what a run does when the features collapse, besides saying so.
+type OnCollapse string
+
+const (
+	WarnOnCollapse  OnCollapse = "warn"  // nothing; the zero OnCollapse is this too
+	AdaptOnCollapse OnCollapse = "adapt" // change the teacher's temperature, its momentum or the learning rate from there on
+	StopOnCollapse  OnCollapse = "stop"  // end with ErrCollapsed
+)
 
 // Run is a training run with its directory. Open makes one, Run trains, Close gives the directory free.
 type Run struct {
@@ -95,10 +104,14 @@ type progress struct {
 	Loss    float64 `json:"loss"`
 	Entropy float64 `json:"entropy"`
 	KL      float64 `json:"kl"`
-	Steps   int     `json:"steps"`
-	Skipped int     `json:"skipped"`
+	// Prototypes is the sum of the numbers used by each batch.
+	Prototypes float64 `json:"prototypes,omitempty"`
+	Steps      int     `json:"steps"`
+	Skipped    int     `json:"skipped"`
 	// InRow counts the skipped steps since the last good one.
 	InRow int `json:"in_row"`
+	// Adapted is what collapses have changed.
+	Adapted adaptation `json:"adapted,omitzero"`
 	// Baselines of k-NN, per cent; nil if not measured.
 	Untrained *float64 `json:"untrained,omitempty"`
 	Pixels    *float64 `json:"pixels,omitempty"`
@@ -172,6 +185,7 @@ func (r *Run) resume(path string) error {
 	}
 	r.Trainer.config = r.o.Config // differs in what has no effect on the weights
 	r.progress, r.dir.last = head.Progress, path
+	r.Trainer.adapt(r.progress.Adapted)
 	r.Started = fmt.Sprintf("%s, step %d", path, head.Step)
 	return nil
 }
@@ -281,7 +295,7 @@ func (r *Run) step(ctx context.Context, loader *Loader) error {
 	t := r.Trainer
 	begin := time.Now()
 	if t.step%t.stepsPerEpoch == 0 {
-		r.progress.Loss, r.progress.Entropy, r.progress.KL, r.progress.Steps, r.progress.Skipped = 0, 0, 0, 0, 0
+		r.progress.Loss, r.progress.Entropy, r.progress.KL, r.progress.Prototypes, r.progress.Steps, r.progress.Skipped = 0, 0, 0, 0, 0, 0
 	}
 	batches, waited, err := r.next(ctx, loader)
 	if err != nil {
@@ -343,6 +357,7 @@ func (r *Run) count(s *StepStats) {
 	p.Loss += s.Loss
 	p.Entropy += s.Entropy
 	p.KL += s.KL
+	p.Prototypes += float64(s.Prototypes)
 }
 
 // skipped decides what a step that was not taken means.
@@ -358,6 +373,7 @@ func (r *Run) skipped(bad *NonFiniteError) error {
 			return fmt.Errorf("%w, and its last checkpoint does not load: %w", ErrDiverged, err)
 		}
 		r.Trainer, r.progress = t, head.Progress
+		t.adapt(head.Progress.Adapted)
 		where = fmt.Sprintf("the last good state is %s, step %d", r.dir.last, head.Step)
 	}
 	return fmt.Errorf("%w: %d steps in a row were not finite, the last because of %s; %s. Lower lr, or raise warmup_epochs, or lower clip_grad",
@@ -422,6 +438,10 @@ func (r *Run) finishEpoch(ctx context.Context) error {
 	if epoch < 0 && s.KNN == nil {
 		return nil
 	}
+	c, figures, err := r.judge(s)
+	if err != nil {
+		return err
+	}
 	s.Seconds = time.Since(begin).Seconds()
 	if err := r.dir.log.write(epochLine{"epoch", s}); err != nil {
 		return fmt.Errorf("writing %s: %w", LogName, err)
@@ -430,16 +450,34 @@ func (r *Run) finishEpoch(ctx context.Context) error {
 	if r.events.Epoch != nil {
 		r.events.Epoch(s)
 	}
-	if p.Steps == 0 || epoch < 0 {
+	if c == "" {
 		return nil
 	}
-	if m := r.collapse.judge(epoch, s.Entropy, s.KL); m != "" {
-		r.warn("collapse", m)
-		if r.o.StopOnCollapse {
-			return fmt.Errorf("%w: %s", ErrCollapsed, m)
-		}
+	m := fmt.Sprintf("%s: %s. %s", c, figures, c.remedy())
+	if adapted := r.progress.Adapted; adapted.Step == t.step {
+		m = fmt.Sprintf("%s: %s. Adapted: %s", c, figures, adapted.text(t.config.Schedule(t.stepsPerEpoch), t.Epoch()))
+	}
+	r.warn("collapse", m)
+	if r.o.OnCollapse == StopOnCollapse {
+		return fmt.Errorf("%w: %s", ErrCollapsed, m)
 	}
 	return nil
+}
+
+// judge names the collapse that an epoch shows, and adapts the run to it if that was asked for. What has changed is saved before the log says that the
+// epoch is done: a run that is killed in between adapts once.
+func (r *Run) judge(s EpochStats) (c collapse, figures string, err error) {
+	t, p := r.Trainer, &r.progress
+	if p.Steps == 0 || s.Epoch < 0 {
+		return "", "", nil
+	}
+	c, figures = r.collapse.judge(s.Epoch, s.Entropy, s.KL, p.Prototypes/float64(p.Steps))
+	if c == "" || r.o.OnCollapse != AdaptOnCollapse || p.Adapted.Step == t.step || t.step == t.TotalSteps() {
+		return c, figures, nil
+	}
+	p.Adapted = p.Adapted.against(c, t.step)
+	t.adapt(p.Adapted)
+	return c, figures, r.save()
 }
 
 func (r *Run) warn(kind, message string) {

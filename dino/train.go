@@ -89,6 +89,11 @@ func (t *Trainer) StepsPerEpoch() int { return t.stepsPerEpoch }
 // TotalSteps is how many steps the run has.
 func (t *Trainer) TotalSteps() int { return t.config.Epochs * t.stepsPerEpoch }
 
+// adapt changes the schedules from the next step on.
+func (t *Trainer) adapt(a adaptation) {
+	t.schedule = a.schedule(t.config.Schedule(t.stepsPerEpoch))
+}
+
 // Step trains on one batch or, to accumulate gradients, on config.Accum of them: Algorithm 1 of the paper. When something is not finite it
 // returns a *NonFiniteError and changes nothing but the number of steps done.
 func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {

@@ -263,7 +263,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"train", "--data_path", ".", "--norm_last_layer=perhaps"}, []string{"neither true nor false"}},
 		{[]string{"train", "--data_path", ".", "--global_crops_scale", "0.4"}, []string{"two numbers"}},
 		{[]string{"train", "--data_path", ".", "--device", "cuda"}, []string{"CUDA", "--device cpu"}},
-		{[]string{"train", "--data_path", ".", "--on_collapse", "adapt"}, []string{"warn or stop"}},
+		{[]string{"train", "--data_path", ".", "--on_collapse", "wait"}, []string{"warn, adapt or stop"}},
 		{[]string{"knn", "--pretrained_weights", "w.pth", "--data_path", ".", "--precision", "fp8"}, []string{"--precision", "float32 or bf16"}},
 		{[]string{"embed", "--pretrained_weights", "w.pth", "--data_path", ".", "--out", "o.npy", "--precision", "fp8"}, []string{"--precision", "float32 or bf16"}},
 		{[]string{"doctor", "--seconds", "-1"}, []string{"--seconds"}},

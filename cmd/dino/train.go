@@ -35,7 +35,7 @@ type trainCommand struct {
 	TensorBoard bool     `name:"tensorboard" group:"Run" help:"Also write event files for TensorBoard, into tensorboard/ in output_dir."`
 	JSON        bool     `name:"json" group:"Run" help:"Print JSON objects, one a line."`
 
-	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|stop" help:"What to do when the features collapse: warn, or stop with exit status 3."`
+	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|adapt|stop" help:"What to do when the features collapse: warn; adapt, by changing teacher temperature, momentum or learning rate from there on; or stop with exit status 3."`
 	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode and crop images; 0 chooses. Results do not depend on it."`
 	Device     string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
 	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: the CPU has no use for float16; see --precision."`
@@ -78,7 +78,7 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	o := dino.Options{
 		OutputDir: c.OutputDir, Device: dev, Train: train, Val: val, KNNTrain: c.KNNMax, KNNTest: c.KNNMax, Resume: string(c.Resume), Init: c.Init,
-		Workers: workers(c.NumWorkers), StopOnCollapse: c.OnCollapse == "stop",
+		Workers: workers(c.NumWorkers), OnCollapse: dino.OnCollapse(c.OnCollapse),
 	}
 	if val == nil && len(train.Classes()) > 1 {
 		o.HoldOut = c.ValShare
@@ -173,10 +173,8 @@ func (c *trainCommand) check() error {
 	switch {
 	case c.Preset != "" && c.Preset != "reference" && c.Preset != "auto":
 		return usageError("--preset %q: choose reference or auto", c.Preset)
-	case c.OnCollapse == "adapt":
-		return usageError("--on_collapse adapt: settings are not changed during a run; choose warn or stop")
-	case c.OnCollapse != "warn" && c.OnCollapse != "stop":
-		return usageError("--on_collapse %q: choose warn or stop", c.OnCollapse)
+	case c.OnCollapse != "warn" && c.OnCollapse != "adapt" && c.OnCollapse != "stop":
+		return usageError("--on_collapse %q: choose warn, adapt or stop", c.OnCollapse)
 	case !(c.ValShare >= 0 && c.ValShare < 1):
 		return usageError("--val_share %g: choose a share from 0 to below 1", c.ValShare)
 	case c.NumWorkers < 0:

@@ -376,7 +376,7 @@ func TestRecorderNamesCollapse(t *testing.T) {
 	o := tiny(t)
 	c := &o.Config
 	c.WarmupTeacherTemp, c.TeacherTemp, c.WarmupEpochs, c.Epochs, c.OutDim, c.FreezeLastLayer, c.LR, c.KNNFreq = 5, 5, 0, 3, 256, 0, 0.1, 0
-	o.StopOnCollapse = true
+	o.OnCollapse = dino.StopOnCollapse
 	run, err := dino.Open(o)
 	if err != nil {
 		t.Fatal(err)
