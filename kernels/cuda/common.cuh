@@ -41,6 +41,8 @@ typedef unsigned uint4 __attribute__((ext_vector_type(4)));
 
 // KERNEL declares a kernel of at most that many threads a block: KERNEL(name, 256)(float *x) { … }.
 #define KERNEL(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
+// KERNEL_BLOCKS also says how many blocks a multiprocessor has room for, which bounds the registers.
+#define KERNEL_BLOCKS(name, threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks) name
 
 #define INLINE static __device__ __forceinline__
 

@@ -135,7 +135,7 @@ INLINE void gemm(const float *A, int lda, const float *B, int ldb, int K, int pa
 
 // Parameters and grid are those of the kernels of gemm_mma.cuh; a part's number of terms may be any.
 #define GEMM_KERNEL(name, trans_a, trans_b, tile)                                                                                                              \
-    KERNEL(name##_##tile, 2 * tile)(const float *A, int lda, const float *B, int ldb, int K, int part, float *row_sums, float *partial, EPILOGUE_PARAMETERS) {   \
+    KERNEL_BLOCKS(name##_##tile, 2 * tile, tile == 128 ? 1 : 4)(const float *A, int lda, const float *B, int ldb, int K, int part, float *row_sums, float *partial, EPILOGUE_PARAMETERS) {   \
         gemm<trans_a, trans_b, tile>(A, lda, B, ldb, K, part, row_sums, partial, EPILOGUE);                                                                     \
     }
 GEMM_KERNEL(gemm_f32_nn, false, false, 64)
@@ -145,4 +145,3 @@ GEMM_KERNEL(gemm_f32_tt, true, true, 64)
 GEMM_KERNEL(gemm_f32_nn, false, false, 128)
 GEMM_KERNEL(gemm_f32_nt, false, true, 128)
 GEMM_KERNEL(gemm_f32_tn, true, false, 128)
-GEMM_KERNEL(gemm_f32_tt, true, true, 128)

@@ -127,6 +127,7 @@ template <class T, int TILE, bool ALONG_K, bool IS_A> struct Operand {
             int n = inside && bytes > 0 ? bytes : 0;
             copy_piece(address + to + i * down * (ALONG_K ? 64 : TILE * (int)sizeof(T)), from + i * jump, base, n, vector);
         }
+        if (!vector) sync_warp(); // ldmatrix and mma want all lanes together
         from += step;
     }
 
@@ -238,10 +239,10 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
     write_tile<warp_tile, warp_tile>(e, tile, row, column, partial);
 }
 
-// The eight kernels of a type. The parameters before the epilogue's: part is how many terms a part has, a multiple of 64 bytes of them; partial, if it is not null, where the
+// The kernels of a type. The parameters before the epilogue's: part is how many terms a part has, a multiple of 64 bytes of them; partial, if it is not null, where the
 // sums of parts go. Grid: tiles, tiles, parts; see tile_of_block.
 #define GEMM_KERNEL(name, T, trans_a, trans_b, tile)                                                                                                           \
-    KERNEL(name##_##tile, gemm_threads)(const T *A, int lda, const T *B, int ldb, int K, int part, float *row_sums, float *partial, EPILOGUE_PARAMETERS) {        \
+    KERNEL_BLOCKS(name##_##tile, gemm_threads, tile == 128 ? 2 : 4)(const T *A, int lda, const T *B, int ldb, int K, int part, float *row_sums, float *partial, EPILOGUE_PARAMETERS) {        \
         gemm<T, trans_a, trans_b, tile>(A, lda, B, ldb, K, part, row_sums, partial, EPILOGUE);                                                                  \
     }
 #define GEMM_KERNELS(type, T)                                                                                                                                  \
@@ -251,5 +252,4 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
     GEMM_KERNEL(gemm_##type##_tt, T, true, true, 64)                                                                                                           \
     GEMM_KERNEL(gemm_##type##_nn, T, false, false, 128)                                                                                                        \
     GEMM_KERNEL(gemm_##type##_nt, T, false, true, 128)                                                                                                         \
-    GEMM_KERNEL(gemm_##type##_tn, T, true, false, 128)                                                                                                         \
-    GEMM_KERNEL(gemm_##type##_tt, T, true, true, 128)
+    GEMM_KERNEL(gemm_##type##_tn, T, true, false, 128)
