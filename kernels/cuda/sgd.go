@@ -25,5 +25,5 @@ func (d *Device) SGD(p *Parameters, coefficients, scales, trust, skip Ptr) {
 func (d *Device) LARSTrust(trust Ptr, p *Parameters, coefficients, scales Ptr) {
 	sums := d.workspace(8 * p.blocks)
 	d.launch("sgd", "lars_sums", p.grid(), Dim{X: 256}, 0, P(sums), P(p.list), P(p.chunks), P(coefficients), P(scales))
-	d.launch("sgd", "lars_trust", Dim{X: ceilDiv(p.Count, 8)}, Dim{X: 256}, 0, P(trust), P(sums), P(p.list), P(coefficients), I(p.Count))
+	d.launch("sgd", "lars_trust", warps(p.Count), Dim{X: 256}, 0, P(trust), P(sums), P(p.list), P(coefficients), I(p.Count))
 }

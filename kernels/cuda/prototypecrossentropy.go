@@ -1,0 +1,30 @@
+package cuda
+
+// CrossEntropy is the cross-entropy with soft targets of rows of logits: of R rows of N logits and T rows of N targets, both of type Type. Row r is compared with
+// the targets index[start[r]] … index[start[r+1]−1], which may be none; Start (R+1) and Index are int32.
+type CrossEntropy struct {
+	R, T, N              int
+	Type                 Type
+	Logits, Target       Ptr
+	Start, Index         Ptr
+	Scale                float32 // above 0, multiplied to the logits
+	Loss, LSE, TargetSum Ptr     // float32 (R), (R), (T); see Forward
+}
+
+// CrossEntropyForward computes of every target its sum TargetSum, and of every row, with y = Scale·logits, the logarithm LSE of Σ exp y and
+//
+//	Loss = −Σ_i Σ_k target[i,k]·(y[k] − LSE)
+func (d *Device) CrossEntropyForward(c *CrossEntropy) {
+	d.launch("prototypecrossentropy", "prototypecrossentropy_targets_"+c.Type.String(), Dim{X: c.T}, Dim{X: rowThreads(c.N, 1024)}, 0,
+		P(c.TargetSum), P(c.Target), I(c.N))
+	d.launch("prototypecrossentropy", "prototypecrossentropy_forward_"+c.Type.String(), Dim{X: c.R}, Dim{X: rowThreads(c.N, 256)}, 0,
+		P(c.Loss), P(c.LSE), P(c.Logits), P(c.Target), P(c.TargetSum), P(c.Start), P(c.Index), I(c.N), F(c.Scale))
+}
+
+// CrossEntropyBackward computes the gradient of weight·dloss·Σ Loss by the logits, from the LSE and TargetSum of the forward. dlogits may be the logits; dloss
+// is one float32, or 0: 1.
+func (d *Device) CrossEntropyBackward(c *CrossEntropy, dlogits, dloss Ptr, weight float32) {
+	threads := rowThreads(c.N, 256)
+	d.launch("prototypecrossentropy", "prototypecrossentropy_backward_"+c.Type.String(), Dim{X: ceilDiv(c.N, 8*threads), Y: c.R}, Dim{X: threads}, 0,
+		P(dlogits), P(c.Logits), P(c.Target), P(c.LSE), P(c.TargetSum), P(c.Start), P(c.Index), P(dloss), I(c.N), F(c.Scale), F(weight))
+}
