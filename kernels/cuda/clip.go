@@ -5,5 +5,6 @@ package cuda
 func (d *Device) Clip(norms, scales, total, skip, loss Ptr, p *Parameters, most float32) {
 	sums := d.workspace(4 * p.blocks)
 	d.launch("clip", "clip_sums", p.grid(), Dim{X: 256}, 0, P(sums), P(p.list), P(p.chunks))
-	d.launch("clip", "clip", Dim{X: 1}, Dim{X: 1024}, 0, P(norms), P(scales), P(total), P(skip), P(loss), P(sums), P(p.list), I(p.Count), F(most))
+	d.launch("clip", "clip_scales", warps(p.Count), Dim{X: 256}, 0, P(norms), P(scales), P(sums), P(p.list), I(p.Count), F(most))
+	d.launch("clip", "clip_total", Dim{X: 1}, Dim{X: 32}, 0, P(total), P(skip), P(loss), P(norms), I(p.Count))
 }
