@@ -64,7 +64,7 @@ template <class T> INLINE void forward(T *y, const T *x, const float *center, co
         int first = row.at < n ? row.at : 0;
         if (entropy) entropy[blockIdx_x] = ln2 * (log2_approx(row.s.sum) - div_rn(row.s.moment, row.s.sum));
         if (index) index[blockIdx_x] = first;
-        if (used) used[first] = 1;
+        if (used) asm volatile("red.or.b32 [%0], 1;" ::"l"(used + first) : "memory"); // several rows may have the same
     }
     float inv = div_rn(1.f, row.s.sum);
     for (int i = 8 * threadIdx_x; i < n; i += step) {
