@@ -4,9 +4,6 @@ package cuda
 // also writes the entropy −Σ y·ln y (float32) and the index of the first of its largest elements (int32), and it sets used[index] (uint32, n) to 1: each of the
 // three may be 0, not wanted.
 func (d *Device) CenteredSoftmaxForward(y, x, center, scale, entropy, index, used Ptr, rows, n int, t Type) {
-	d.launch("centeredsoftmax", "centeredsoftmax_forward_"+t.String(), Dim{X: rows}, Dim{X: rowThreads(n, 1024)}, 0,
+	d.launch("centeredsoftmax", "centeredsoftmax_forward_"+t.String(), Dim{X: rows}, rowThreads(n), 0,
 		P(y), P(x), P(center), P(scale), P(entropy), P(index), P(used), I(n))
 }
-
-// rowThreads is the block of kernels whose threads take eight elements of a row of n at a time: whole warps, at most most threads.
-func rowThreads(n, most int) int { return min(most, max(32, ceilDiv(n, 256)*32)) }

@@ -54,11 +54,7 @@ func TestCenteredSoftmax(t *testing.T) {
 				x = cudatest.Round(typ, x)
 				y, c := cudatest.Put(d, typ, x), cudatest.Put(d, cuda.Float32, center)
 				entropy, index, used := d.Alloc(4*rows), cudatest.PutInts(d, make([]int32, rows)), cudatest.PutInts(d, make([]int32, n))
-				from := y
-				if typ == cuda.BFloat16 && n%2 == 1 { // to the interpreter, blocks whose rows share a word have a race when in place
-					from = cudatest.Put(d, typ, x)
-				}
-				d.CenteredSoftmaxForward(y, from, c, cudatest.Put(d, cuda.Float32, []float32{scale}), entropy, index, used, rows, n, typ)
+				d.CenteredSoftmaxForward(y, y, c, cudatest.Put(d, cuda.Float32, []float32{scale}), entropy, index, used, rows, n, typ)
 				got, h, at, flags := cudatest.Get(d, y, typ, rows*n), cudatest.Get(d, entropy, cuda.Float32, rows), cudatest.GetInts(d, index, rows), cudatest.GetInts(d, used, n)
 				marked := make([]int32, n)
 				for r := range rows {
@@ -102,7 +98,7 @@ func TestCenteredSoftmax(t *testing.T) {
 				}
 				// Not wanted.
 				z := cudatest.Put(d, typ, x)
-				d.CenteredSoftmaxForward(z, cudatest.Put(d, typ, x), c, cudatest.Put(d, cuda.Float32, []float32{scale}), 0, 0, 0, rows, n, typ)
+				d.CenteredSoftmaxForward(z, z, c, cudatest.Put(d, cuda.Float32, []float32{scale}), 0, 0, 0, rows, n, typ)
 				for i, v := range cudatest.Get(d, z, typ, rows*n) {
 					if math.Float32bits(v) != math.Float32bits(got[i]) {
 						t.Fatalf("%v, %d columns: y[%d] is %g, and %g without what is asked of it", typ, n, i, got[i], v)

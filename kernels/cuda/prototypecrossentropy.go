@@ -15,16 +15,16 @@ type CrossEntropy struct {
 //
 //	Loss = −Σ_i Σ_k target[i,k]·(y[k] − LSE)
 func (d *Device) CrossEntropyForward(c *CrossEntropy) {
-	d.launch("prototypecrossentropy", "prototypecrossentropy_targets_"+c.Type.String(), Dim{X: c.T}, Dim{X: rowThreads(c.N, 1024)}, 0,
+	d.launch("prototypecrossentropy", "prototypecrossentropy_targets_"+c.Type.String(), Dim{X: c.T}, rowThreads(c.N), 0,
 		P(c.TargetSum), P(c.Target), I(c.N))
-	d.launch("prototypecrossentropy", "prototypecrossentropy_forward_"+c.Type.String(), Dim{X: c.R}, Dim{X: rowThreads(c.N, 256)}, 0,
+	d.launch("prototypecrossentropy", "prototypecrossentropy_forward_"+c.Type.String(), Dim{X: c.R}, rowThreads(min(c.N, 2048)), 0,
 		P(c.Loss), P(c.LSE), P(c.Logits), P(c.Target), P(c.TargetSum), P(c.Start), P(c.Index), I(c.N), F(c.Scale))
 }
 
 // CrossEntropyBackward computes the gradient of weight·dloss·Σ Loss by the logits, from the LSE and TargetSum of the forward. dlogits may be the logits; dloss
 // is one float32, or 0: 1.
 func (d *Device) CrossEntropyBackward(c *CrossEntropy, dlogits, dloss Ptr, weight float32) {
-	threads := rowThreads(c.N, 256)
-	d.launch("prototypecrossentropy", "prototypecrossentropy_backward_"+c.Type.String(), Dim{X: ceilDiv(c.N, 8*threads), Y: c.R}, Dim{X: threads}, 0,
+	block := rowThreads(min(c.N, 2048))
+	d.launch("prototypecrossentropy", "prototypecrossentropy_backward_"+c.Type.String(), Dim{X: ceilDiv(c.N, 8*block.X), Y: c.R}, block, 0,
 		P(dlogits), P(c.Logits), P(c.Target), P(c.LSE), P(c.TargetSum), P(c.Start), P(c.Index), P(dloss), I(c.N), F(c.Scale), F(weight))
 }

@@ -45,12 +45,10 @@ func TestCrossEntropy(t *testing.T) {
 					apart := d.Alloc(typ.Size() * R * n)
 					d.CrossEntropyBackward(c, apart, cudatest.Put(d, cuda.Float32, []float32{dloss}), weight)
 					got := cudatest.Get(d, apart, typ, R*n)
-					if typ == cuda.Float32 || n%2 == 0 && offset == 0 { // to the interpreter, blocks whose rows share a word have a race
-						d.CrossEntropyBackward(c, c.Logits, 0, weight*dloss)
-						for i, v := range cudatest.Get(d, c.Logits, typ, R*n) {
-							if v != got[i] {
-								t.Fatalf("%v, %d columns: in place dlogits[%d] is %g, elsewhere %g", typ, n, i, v, got[i])
-							}
+					d.CrossEntropyBackward(c, c.Logits, 0, weight*dloss)
+					for i, v := range cudatest.Get(d, c.Logits, typ, R*n) {
+						if v != got[i] {
+							t.Fatalf("%v, %d columns: in place dlogits[%d] is %g, elsewhere %g", typ, n, i, v, got[i])
 						}
 					}
 
@@ -93,31 +91,6 @@ func TestCrossEntropy(t *testing.T) {
 						}
 					}
 				}
-			}
-		}
-	})
-}
-
-func TestDot(t *testing.T) {
-	cudatest.Modes(t, func(t *testing.T, d *cuda.Device) {
-		for _, n := range []int{0, 1, 31, 1023, 1025, 10000} {
-			x, z := make([]float32, n), make([]float32, n)
-			var sum, dot, square float64
-			for i := range x {
-				x[i], z[i] = float32(i%7)+1, float32(i%5)-1
-				sum += float64(x[i])
-				dot += float64(x[i]) * float64(z[i])
-				square += float64(x[i]) * float64(x[i])
-			}
-			y, xp, zp := d.Alloc(4), cudatest.Put(d, cuda.Float32, x), cudatest.Put(d, cuda.Float32, z)
-			for _, c := range []struct {
-				what string
-				z    cuda.Ptr
-				root bool
-				want float64
-			}{{"Σ x", 0, false, 0.5 * sum}, {"Σ x·z", zp, false, 0.5 * dot}, {"‖x‖", xp, true, math.Sqrt(0.5 * square)}} {
-				d.Dot(y, xp, c.z, n, 0.5, c.root)
-				near(t, fmt.Sprintf("%s of %d elements", c.what, n), cudatest.Get(d, y, cuda.Float32, 1)[0], c.want, 1e-6, 0)
 			}
 		}
 	})
