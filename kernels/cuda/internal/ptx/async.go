@@ -55,10 +55,8 @@ func cpAsync(c *compiler, in *instr) run {
 			if q[i]%uint64(n) != 0 {
 				w.fail(i, "asynchronous copy of %d bytes from %#x, which is not aligned to them", n, q[i])
 			}
-			for k := 0; k < length; {
-				step := length - k&^(length-k-1) // the largest power of two that divides what is left
-				step = step & -step
-				for k%step != 0 {
+			for k, step := 0, n; k < length; k += step {
+				for step > length-k {
 					step /= 2
 				}
 				b, undefined := w.load(global, q[i]+uint64(k), step, i)
@@ -66,7 +64,6 @@ func cpAsync(c *compiler, in *instr) run {
 					w.fail(i, "asynchronous copy of memory that nobody wrote, at %#x", q[i]+uint64(k))
 				}
 				copy(copied.data[k:], b)
-				k += step
 			}
 			at := w.sharedAt(p[i], n, i, "asynchronous copy")
 			w.sharedWrite(at, n, i)

@@ -143,7 +143,7 @@ func (w *warp) regroup() bool {
 }
 
 // tooLong is the number of instructions after which a warp is said to run for ever.
-const tooLong = 1 << 28
+const tooLong = 1 << 24
 
 // go runs the warp until it ends, waits or yields.
 func (w *warp) resume() {
@@ -310,7 +310,10 @@ func (l *launch) sharedBytes() int {
 // stuck is how many rounds in which warps did nothing but yield are a deadlock.
 const stuck = 10000
 
-// runCluster runs the blocks of a cluster to their end, warp by warp.
+// Executed counts the instructions of warps that ran.
+var Executed atomic.Int64
+
+// runAll runs the blocks of a cluster to their end, warp by warp.
 func (c *cluster) runAll() {
 	var order []*warp
 	for _, b := range c.blocks {
@@ -385,6 +388,11 @@ func (l *launch) run() error {
 			}
 			l.place(c, shuffle(n, clusters))
 			c.runAll()
+			for _, b := range c.blocks {
+				for _, w := range b.warps {
+					Executed.Add(int64(w.count))
+				}
+			}
 		}
 	}
 	workers := min(runtime.GOMAXPROCS(0), clusters)
