@@ -7,7 +7,7 @@
 enum {
     vector_a = 1, // A may be read in pieces of 16 bytes
     vector_b = 2,
-    vector_c = 4, // C, H and residual may be read and written in pieces of 8 elements, bias read
+    vector_c = 4, // C, H, activation and residual may be read and written in pieces of 8 elements, bias read
     c_bf16 = 8,
     with_gelu = 16,
     with_gelu_derivative = 32,
@@ -16,7 +16,7 @@ enum {
 
 struct Epilogue {
     int M, N, ldc, sample_rows, flags;
-    void *C, *H;
+    void *C, *H, *activation;
     const void *residual;
     const float *bias, *scale;
     float alpha, beta;
@@ -24,9 +24,10 @@ struct Epilogue {
 
 // A kernel's parameters end with those of its epilogue.
 #define EPILOGUE_PARAMETERS                                                                                                                                    \
-    int M, int N, void *C, int ldc, float alpha, float beta, const float *bias, void *H, const void *residual, const float *scale, int sample_rows, int flags
+    int M, int N, void *C, int ldc, float alpha, float beta, const float *bias, void *H, void *activation,      \
+        const void *residual, const float *scale, int sample_rows, int flags
 #define EPILOGUE                                                                                                                                               \
-    Epilogue { M, N, ldc, sample_rows, flags, C, H, residual, bias, scale, alpha, beta }
+    Epilogue { M, N, ldc, sample_rows, flags, C, H, activation, residual, bias, scale, alpha, beta }
 
 // Eight adjacent elements. Where they are not whole, or p is not aligned to 16 bytes, only the first n are there.
 
@@ -88,7 +89,12 @@ template <class T> INLINE void finish_as(const Epilogue &e, int i, int j, float 
     if (e.flags & with_gelu_derivative) {
         get8(other, H, whole, n);
 #pragma unroll
-        for (int k = 0; k < 8; k++) v[k] *= gelu_derivative<T>(other[k]);
+        for (int k = 0; k < 8; k++) {
+            NormalTail t = normal_tail<T>(other[k]);
+            v[k] *= gelu_derivative_of(other[k], t);
+            other[k] = gelu_of(other[k], t);
+        }
+        if (e.activation) put8((T *)e.activation + at, other, whole, n);
     }
     if (e.residual) {
         get8(other, (const T *)e.residual + at, whole, n);

@@ -8,8 +8,8 @@ import (
 // Gemm is a matrix product and what is done to it before it is written. All matrices are row-major and may be parts of larger ones; op transposes if asked.
 //
 //	v[i][j] = Alpha·Σ_p op(A)[i][p]·op(B)[p][j] + Bias[j]
-//	H[i][j] = v[i][j];  v[i][j] = gelu(H[i][j])                  with GELU
-//	v[i][j] = v[i][j]·gelu'(H[i][j])                             with MulGELUDerivative
+//	H[i][j] = v[i][j];  v[i][j] = gelu(H[i][j])                           with GELU
+//	v[i][j] = v[i][j]·gelu'(H[i][j]);  Activation[i][j] = gelu(H[i][j])   with MulGELUDerivative
 //	v[i][j] = Residual[i][j] + Scale[i/SampleRows]·v[i][j]
 //	C[i][j] = v[i][j] + Beta·C[i][j]
 //
@@ -29,15 +29,16 @@ type Gemm struct {
 	A, B     Ptr
 	LDA, LDB int
 
-	TypeC Type // of C, H and Residual
+	TypeC Type // of C, H, Activation and Residual
 	C     Ptr
-	LDC   int     // leading dimension of C, H and Residual
+	LDC   int     // leading dimension of C, H, Activation and Residual
 	Beta  float32 // with 0, C need not be initialised
 
 	Bias              Ptr  // float32 (N)
 	GELU              bool // exact GELU. It is taken of what H holds, which is rounded to TypeC
 	MulGELUDerivative bool // the backward of GELU: H is read
 	H                 Ptr  // with GELU it may be 0: not wanted. May be C with MulGELUDerivative, not with GELU
+	Activation        Ptr  // gelu(H), which the gradient of the next layer's weights needs
 
 	Residual   Ptr // may be C
 	Scale      Ptr // float32, one for SampleRows rows; 0 is 1 throughout. Where a scale is 0, v counts for nothing, even NaN
@@ -129,7 +130,7 @@ func (p *Gemm) flags() int {
 	c := p.LDC * p.TypeC.Size()
 	set(aligned(p.A, p.LDA*p.Type.Size()), gemmVectorA)
 	set(aligned(p.B, p.LDB*p.Type.Size()), gemmVectorB)
-	set(aligned(p.C, c) && aligned(p.H, c) && aligned(p.Residual, c) && aligned(p.Bias, 0), gemmVectorC)
+	set(aligned(p.C, c) && aligned(p.H, c) && aligned(p.Activation, c) && aligned(p.Residual, c) && aligned(p.Bias, 0), gemmVectorC)
 	set(p.TypeC == BFloat16, gemmBF16)
 	set(p.GELU, gemmGELU)
 	set(p.MulGELUDerivative, gemmGELUDerivative)
@@ -141,7 +142,7 @@ func aligned(p Ptr, pitch int) bool { return (int(p)|pitch)%16 == 0 }
 
 // epilogue are the arguments that say what becomes of a product, EPILOGUE_PARAMETERS of gemm.cuh.
 func (p *Gemm) epilogue(flags int) []Arg {
-	return []Arg{I(p.M), I(p.N), P(p.C), I(p.LDC), F(p.Alpha), F(p.Beta), P(p.Bias), P(p.H), P(p.Residual), P(p.Scale), I(max(1, p.SampleRows)), I(flags)}
+	return []Arg{I(p.M), I(p.N), P(p.C), I(p.LDC), F(p.Alpha), F(p.Beta), P(p.Bias), P(p.H), P(p.Activation), P(p.Residual), P(p.Scale), I(max(1, p.SampleRows)), I(flags)}
 }
 
 // gemmPlan is how a product is cut: into tiles of C, and along its terms into parts of that many.

@@ -15,6 +15,7 @@ import (
 type product struct {
 	cuda.Gemm
 	bias, h, residual, sums bool
+	activation              bool
 	scale                   []float32
 	pad                     int  // elements between the rows of every matrix
 	offset                  int  // of every matrix in its memory, in elements
@@ -65,7 +66,7 @@ func TestGemm(t *testing.T) {
 			p.GELU, p.residual, p.scale, p.SampleRows = true, true, []float32{0, 1, 1.25, 0}, 10
 			add(p)
 			p = wanted(64, 64, 64)
-			p.bias, p.MulGELUDerivative, p.Alpha, p.TransB = false, true, 0.5, false
+			p.bias, p.MulGELUDerivative, p.activation, p.Alpha, p.TransB = false, true, true, 0.5, false
 			add(p)
 			p = wanted(20, 24, 1600) // parts
 			p.residual, p.inPlace, p.scale, p.SampleRows = true, true, []float32{2, 0, 1, 0.5}, 5
@@ -178,6 +179,9 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 	if p.h || g.MulGELUDerivative {
 		g.H = h.put(d, g.TypeC)
 	}
+	if p.activation {
+		g.Activation = h.put(d, g.TypeC)
+	}
 	if p.residual {
 		if g.Residual = residual.put(d, g.TypeC); p.inPlace {
 			g.Residual, residual = g.C, c
@@ -200,7 +204,10 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 	if g.TypeC == cuda.BFloat16 {
 		unit = 0x1p-8
 	}
-	gotC, gotH, gotSums := after(g.C, c, g.TypeC), h, sums
+	gotC, gotH, gotA, gotSums := after(g.C, c, g.TypeC), h, h, sums
+	if p.activation {
+		gotA = after(g.Activation, h, g.TypeC)
+	}
 	if g.H != 0 {
 		gotH = after(g.H, h, g.TypeC)
 	}
@@ -244,6 +251,10 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 				f := geluDerivative64(h.at(i, j))
 				e = e*math.Abs(f) + max(unit/16, 0x1p-21)*math.Abs(v)
 				v *= f
+				if p.activation {
+					want := gelu64(h.at(i, j))
+					within("Activation", i, j, gotA.at(i, j), want, 1.2*max(unit, 0x1p-21)*math.Abs(want))
+				}
 			}
 			if p.residual {
 				s := 1.
