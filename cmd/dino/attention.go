@@ -68,7 +68,7 @@ func (c *attentionCommand) Run(_ context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%s: attention of %s over %d×%d patches of %s, %s heads\n", c.ImagePath, n.name, cols, rows, filepath.Base(c.ImagePath), fmt.Sprint(n.Config().Heads))
+	fmt.Fprintf(t.out, "%s: attention of %s over %d×%d patches of %s, %s heads\n", c.ImagePath, n.Name, cols, rows, filepath.Base(c.ImagePath), fmt.Sprint(n.Config().Heads))
 	for _, p := range paths {
 		fmt.Fprintln(t.out, " ", p)
 	}

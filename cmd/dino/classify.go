@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/godino-ml/godino/dino"
 )
 
 type classifyCommand struct {
@@ -56,7 +58,7 @@ func (c *classifyCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	path := c.Head
 	if path == "" {
-		path = weightsPath(c.PretrainedWeights)
+		path = dino.WeightsPath(c.PretrainedWeights)
 	}
 	k, err := loadClassifier(n, path)
 	if err != nil {

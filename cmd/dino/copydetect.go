@@ -108,7 +108,7 @@ func (c *copyDetectCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	s := copyScores{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), Originals: originals.Len(), Imsize: c.Imsize}
+	s := copyScores{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name), Originals: originals.Len(), Imsize: c.Imsize}
 	database := originals
 	if blocks.distractors != "" {
 		others, _, err := x.features(ctx, blocks.distractors)

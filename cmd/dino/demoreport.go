@@ -85,13 +85,13 @@ func (r *demoReport) attention(path string) error {
 	patch := r.config.PatchSize
 	seen := larger * r.config.GlobalCropsSize / patch * patch
 	grid := seen / patch
-	n := &network{VisionTransformer: r.run.Trainer.Teacher.Backbone, dev: tensor.CPU()}
+	encoder := dino.NewEncoder(tensor.CPU(), r.run.Trainer.Teacher.Backbone)
 	var images []image.Image
 	columns := 0
 	for class := range shapes.Classes {
 		index := (r.images+len(shapes.Classes)-1)/len(shapes.Classes)*len(shapes.Classes) + class
 		shown := shapes.Picture(r.config.Seed, index, grid*cell)
-		heads := dino.NewEncoder(n.dev, n.VisionTransformer).Attention(drawPicture(r.config.Seed, index, seen))
+		heads := encoder.Attention(drawPicture(r.config.Seed, index, seen))
 		mean := make([]float32, grid*grid)
 		for _, h := range heads {
 			for i, v := range h {

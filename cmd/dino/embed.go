@@ -93,7 +93,7 @@ func (c *embedCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%s: features of %s, %v float32, by %s; paths in %s\n", c.Out, plural(len(paths), "image"), shape, n.name, list)
+	fmt.Fprintf(t.out, "%s: features of %s, %v float32, by %s; paths in %s\n", c.Out, plural(len(paths), "image"), shape, n.Name, list)
 	if bad := ds.Len() - len(paths); bad > 0 {
 		fmt.Fprintf(t.out, "left out: %s that cannot be read\n", plural(bad, "image"))
 	}

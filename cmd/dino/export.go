@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/nn"
 	"github.com/godino-ml/godino/nn/interchange"
 	"github.com/godino-ml/godino/nn/weights"
@@ -53,13 +54,13 @@ func (c *exportCommand) Run(t *terminal) error {
 		return err
 	}
 	if height == 0 {
-		height, width = n.side, n.side
+		height, width = n.Side, n.Side
 	}
 	notes, err := n.export(format, c.Out, interchange.ONNXOptions{Height: height, Width: width, Attention: c.Attention})
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	fmt.Fprintf(t.out, "%s: %s of %s, %s parameters\n", c.Out, format, n.name, count(n.Config().NumParams()))
+	fmt.Fprintf(t.out, "%s: %s of %s, %s parameters\n", c.Out, format, n.Name, count(n.Config().NumParams()))
 	if format == "onnx" {
 		patch, d := n.Config().PatchSize, n.Config().Dim
 		patches := (height / patch) * (width / patch)
@@ -121,7 +122,7 @@ func parseSize(text string) (height, width int, err error) {
 
 // export writes the network in a format; its notes are what the other program will do otherwise.
 func (n *network) export(format, out string, o interchange.ONNXOptions) (notes []string, err error) {
-	e := n.transform(0)
+	e := n.EvalTransform(0)
 	picture := interchange.Picture{Resize: e.Resize, Size: e.Crop, Mean: e.Mean, Std: e.Std}
 	switch format {
 	case "timm":
@@ -184,7 +185,7 @@ func (c *importCommand) Run(t *terminal) error {
 	if ending := strings.ToLower(filepath.Ext(c.Out)); ending != ".safetensors" {
 		return usageError("--out %s: import writes .safetensors", c.Out)
 	}
-	if a, err := os.Stat(weightsPath(c.File)); err == nil {
+	if a, err := os.Stat(dino.WeightsPath(c.File)); err == nil {
 		if b, err := os.Stat(c.Out); err == nil && os.SameFile(a, b) {
 			return usageError("--out %s is the file that is read", c.Out)
 		}
@@ -207,8 +208,8 @@ func (c *importCommand) Run(t *terminal) error {
 	if err := n.save(c.Out, config); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	fmt.Fprintf(t.out, "%s: names of %s; %s/%d, %s parameters\n", c.File, n.state.From, config.Arch(), config.PatchSize, count(config.NumParams()))
-	for _, note := range n.state.Notes {
+	fmt.Fprintf(t.out, "%s: names of %s; %s/%d, %s parameters\n", c.File, n.State.From, config.Arch(), config.PatchSize, count(config.NumParams()))
+	for _, note := range n.Notes {
 		fmt.Fprintf(t.out, "  %s\n", note)
 	}
 	side := config.ImageSize / config.PatchSize

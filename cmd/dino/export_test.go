@@ -86,7 +86,7 @@ func backboneFile(t *testing.T, path string, c nn.ViTConfig) *nn.VisionTransform
 			p.Value.Data()[j] += float32(0.1 * r.NormFloat64())
 		}
 	}
-	n := &network{VisionTransformer: m}
+	n := &network{Backbone: &dino.Backbone{VisionTransformer: m}}
 	if err := n.save(path, m.Config()); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestExportImport(t *testing.T) {
 				}
 				shape := []int{1, 3, c.ImageSize, c.ImageSize}
 				cls, _ := features(n, x, shape)
-				wantCls, _ := features(&network{VisionTransformer: m, dev: tensor.CPU()}, x, shape)
+				wantCls, _ := features(&network{Backbone: &dino.Backbone{VisionTransformer: m}, dev: tensor.CPU()}, x, shape)
 				golden.Near(t, "cls", cls, wantCls, 1e-6)
 			})
 		}

@@ -96,10 +96,10 @@ func (c *finetuneCommand) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		o.From, from = n.VisionTransformer, fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name)
+		o.From, from = n.VisionTransformer, fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name)
 		o.Config = dino.DefaultFinetune()
 		v := n.Config()
-		o.Config.Arch, o.Config.PatchSize, o.Config.ImageSize, o.Config.PosSize, o.Config.InterpolateOffset = v.Arch(), v.PatchSize, n.side, v.ImageSize, *v.InterpolateOffset
+		o.Config.Arch, o.Config.PatchSize, o.Config.ImageSize, o.Config.PosSize, o.Config.InterpolateOffset = v.Arch(), v.PatchSize, n.Side, v.ImageSize, *v.InterpolateOffset
 	}
 	if err := c.Settings.apply(&o.Config); err != nil {
 		return usageError("%w", err)

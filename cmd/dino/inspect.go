@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/nn/weights"
 )
 
@@ -71,7 +72,7 @@ type backboneSummary struct {
 }
 
 func (c *inspectCommand) Run(t *terminal) error {
-	path := weightsPath(c.File)
+	path := dino.WeightsPath(c.File)
 	f, err := weights.Open(path)
 	if err != nil {
 		return checkpointError(err)
@@ -106,12 +107,12 @@ func (c *inspectCommand) backbone(f *weights.File, t *terminal) (*backboneSummar
 	if err != nil {
 		return nil, err
 	}
-	config, err := (&networkFlags{Arch: c.Arch}).shape(f, state, t.log)
+	config, notes, err := dino.BackboneConfig(f, state, dino.BackboneOptions{Arch: c.Arch})
 	if err != nil {
-		return nil, err
+		return nil, backboneError(err)
 	}
-	b := &backboneSummary{From: state.From, Arch: config.Arch(), PatchSize: config.PatchSize, ImageSize: config.ImageSize, Parameters: config.NumParams(), Notes: state.Notes}
-	r := weights.Match(entriesOf(config), state.Entries())
+	b := &backboneSummary{From: state.From, Arch: config.Arch(), PatchSize: config.PatchSize, ImageSize: config.ImageSize, Parameters: config.NumParams(), Notes: append(state.Notes, notes...)}
+	r := dino.MatchBackbone(config, state)
 	b.Whole = r.OK()
 	for _, e := range r.Missing {
 		b.Missing = append(b.Missing, e.String())

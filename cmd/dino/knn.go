@@ -142,7 +142,7 @@ func (c *knnCommand) features(ctx context.Context, t *terminal, dev *tensor.Devi
 		return nil, err
 	}
 	x := extractor{network: n, t: t, size: c.ImageSize, batch: c.BatchSize, workers: c.NumWorkers}
-	f := &featurePair{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), Classes: train.Classes()}
+	f := &featurePair{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name), Classes: train.Classes()}
 	if f.Train, err = x.labelled(ctx, train); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ type extractor struct {
 }
 
 func (x *extractor) features(ctx context.Context, ds *dataset.Dataset) (*dino.FeatureSet, error) {
-	transform := x.transform(x.size)
+	transform := x.EvalTransform(x.size)
 	if transform.Size() < x.Config().PatchSize || transform.Size() > 4096 {
 		return nil, usageError("--image_size %d: choose %d, a patch, to 4096", x.size, x.Config().PatchSize)
 	}

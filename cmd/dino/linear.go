@@ -80,7 +80,7 @@ func (c *linearCommand) Run(ctx context.Context, t *terminal) error {
 		return usageError("%w", err)
 	}
 	if depth := n.Config().Depth; g.Blocks > depth {
-		return usageError("--n_last_blocks %d: %s has %d", g.Blocks, n.name, depth)
+		return usageError("--n_last_blocks %d: %s has %d", g.Blocks, n.Name, depth)
 	}
 	if g.ImageSize < n.Config().PatchSize {
 		return usageError("--image_size %d: choose %d, a patch, to 4096", g.ImageSize, n.Config().PatchSize)
@@ -88,7 +88,7 @@ func (c *linearCommand) Run(ctx context.Context, t *terminal) error {
 	begin := time.Now()
 	p := newProgress(t.out, c.JSON)
 	if !c.JSON {
-		p.line("network   %s (%s)", c.PretrainedWeights, n.name)
+		p.line("network   %s (%s)", c.PretrainedWeights, n.Name)
 		p.line("data      %s, %g %% of each class; judged on %s", describe(train), 100*c.LabelFraction, describe(val))
 	}
 	run, err := dino.TrainLinear(ctx, dino.LinearOptions{
@@ -106,7 +106,7 @@ func (c *linearCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return runError(err)
 	}
-	r := linearScores{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), Head: filepath.Join(c.OutputDir, dino.HeadName),
+	r := linearScores{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name), Head: filepath.Join(c.OutputDir, dino.HeadName),
 		Train: run.Train, Test: run.Test, Classes: len(train.Classes()), Best: &run.Best, Last: run.Last}
 	if c.JSON {
 		p.object("result", r)
@@ -131,7 +131,7 @@ func (c *linearCommand) config(n *network) dino.LinearConfig {
 		g.Blocks = min(dino.DefaultLinear().Blocks, n.Config().Depth)
 	}
 	if g.ImageSize == 0 {
-		g.ImageSize = n.side
+		g.ImageSize = n.Side
 	}
 	return g
 }

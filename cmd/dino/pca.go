@@ -161,7 +161,7 @@ func (c *pcaCommand) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return json.NewEncoder(t.out).Encode(r)
 	}
-	fmt.Fprintf(t.out, "%s of %s, by %s; the components hold", plural(r.Patches, "patch"), plural(r.Images, "image"), n.name)
+	fmt.Fprintf(t.out, "%s of %s, by %s; the components hold", plural(r.Patches, "patch"), plural(r.Images, "image"), n.Name)
 	for _, e := range r.Explained {
 		fmt.Fprintf(t.out, " %.1f", 100*e)
 	}

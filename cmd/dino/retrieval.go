@@ -162,7 +162,7 @@ func (c *retrievalCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return dataError(err)
 	}
-	r := retrievalResult{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), Dataset: c.Dataset, Images: len(images), Queries: len(names),
+	r := retrievalResult{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name), Dataset: c.Dataset, Images: len(images), Queries: len(names),
 		Unread: len(images) - bank.Len(), Imsize: c.Imsize, Scales: max(1, len(o.Scales)), Medium: scoresOf(medium), Hard: scoresOf(hard)}
 	if c.Gnd != "" {
 		r.Dataset = filepath.Base(c.Gnd)

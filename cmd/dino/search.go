@@ -83,7 +83,7 @@ func (c *searchIndexCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	transform := n.transform(c.ImageSize)
+	transform := n.EvalTransform(c.ImageSize)
 	if transform.Size() < n.Config().PatchSize {
 		return usageError("--image_size %d is less than a patch of %d", c.ImageSize, n.Config().PatchSize)
 	}
@@ -121,7 +121,7 @@ func (c *searchIndexCommand) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return json.NewEncoder(t.out).Encode(r)
 	}
-	fmt.Fprintf(t.out, "%s: %s of %s in %d dimensions, by %s\n", c.Index, plural(r.Rows, "image"), ds.Root(), r.Dim, n.name)
+	fmt.Fprintf(t.out, "%s: %s of %s in %d dimensions, by %s\n", c.Index, plural(r.Rows, "image"), ds.Root(), r.Dim, n.Name)
 	fmt.Fprintf(t.out, "computed %s, kept %s, taken up %s, removed %s\n", count(r.Computed), count(r.Kept), count(r.Resumed), count(r.Removed))
 	if r.Left > 0 {
 		fmt.Fprintf(t.out, "left out: %s that cannot be read\n", plural(r.Left, "image"))
@@ -131,7 +131,7 @@ func (c *searchIndexCommand) Run(ctx context.Context, t *terminal) error {
 
 // source is where everything is, in paths that hold from every folder.
 func (c *searchIndexCommand) source(n *network) (s search.Source, err error) {
-	s = search.Source{CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize, Network: n.name}
+	s = search.Source{CheckpointKey: c.CheckpointKey, Arch: c.Arch, PatchSize: c.PatchSize, Network: n.Name}
 	if s.Data, err = filepath.Abs(c.Path); err != nil {
 		return s, err
 	}

@@ -131,7 +131,7 @@ func (w *watchedNetwork) attention(_ context.Context, img *dataset.RGB) (*report
 	for y := range rows * patch {
 		copy(shown.Pix[y*shown.Stride:], img.Image().Pix[4*y*img.W:][:shown.Stride])
 	}
-	a := &report.Attention{Title: n.name}
+	a := &report.Attention{Title: n.Name}
 	add := func(caption string, img image.Image) {
 		var b bytes.Buffer
 		if err == nil {

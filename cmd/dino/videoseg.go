@@ -98,7 +98,7 @@ func (c *videoSegCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	r := videoSegResult{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.name), OutputDir: c.OutputDir, Imsize: o.Size}
+	r := videoSegResult{Weights: fmt.Sprintf("%s (%s)", c.PretrainedWeights, n.Name), OutputDir: c.OutputDir, Imsize: o.Size}
 	start := time.Now()
 	for i, s := range sequences {
 		v := sequenceRun{c: c, n: n, t: t, frames: frames, masks: masks, s: s}

@@ -24,9 +24,9 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: head CHECKPOINT FOLDER")
+		log.Fatal("usage: head WEIGHTS FOLDER")
 	}
-	trainer, _, err := dino.LoadTrainer(tensor.CPU(), os.Args[1])
+	backbone, err := dino.LoadBackbone(tensor.CPU(), os.Args[1], dino.BackboneOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,8 +37,7 @@ func main() {
 	if len(ds.Classes()) < 2 {
 		log.Fatalf("%s: %d class folders: give two or more", os.Args[2], len(ds.Classes()))
 	}
-	config := trainer.Config()
-	set, err := dino.Features(context.Background(), tensor.CPU(), trainer.Teacher.Backbone, ds, config.EvalTransform(), dino.FeatureOptions{})
+	set, err := dino.Features(context.Background(), tensor.CPU(), backbone.VisionTransformer, ds, backbone.EvalTransform(0), dino.FeatureOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,18 +25,17 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: neighbours CHECKPOINT FOLDER")
+		log.Fatal("usage: neighbours WEIGHTS FOLDER")
 	}
-	trainer, _, err := dino.LoadTrainer(tensor.CPU(), os.Args[1])
+	backbone, err := dino.LoadBackbone(tensor.CPU(), os.Args[1], dino.BackboneOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	config := trainer.Config()
 	ds, err := dataset.Open(os.Args[2], dataset.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	h, err := newHandler(context.Background(), trainer.Teacher.Backbone, config.EvalTransform(), ds)
+	h, err := newHandler(context.Background(), backbone.VisionTransformer, backbone.EvalTransform(0), ds)
 	if err != nil {
 		log.Fatal(err)
 	}
