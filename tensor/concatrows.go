@@ -14,6 +14,13 @@ func ConcatRowsForward(y *Tensor, xs ...*Tensor) {
 	}
 	check(ok && n == y.shape[0], "ConcatRowsForward", "y of as many rows as the others together, the other dimensions equal", append([]*Tensor{y}, xs...)...)
 	at := 0
+	if g := y.dev.gpu; g != nil {
+		for _, x := range xs {
+			g.Copy(y.ptr.Add(at, y.typ), x.at(y.typ), x.n*y.typ.Size())
+			at += x.n
+		}
+		return
+	}
 	for _, x := range xs {
 		at += copy(y.data[at:], x.data)
 	}

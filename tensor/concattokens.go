@@ -7,6 +7,10 @@ package tensor
 // y (B, N+1, D), cls (1, 1, D), patches (B, N, D), pos (1, N+1, D).
 func ConcatTokensForward(y, cls, patches, pos *Tensor) {
 	checkConcatTokens("ConcatTokensForward", y, cls, patches, pos)
+	if g := y.dev.gpu; g != nil {
+		g.ConcatTokensForward(y.ptr, cls.f32(), patches.at(y.typ), pos.f32(), y.typ, y.shape[0], y.shape[1]-1, y.Cols())
+		return
+	}
 	k := y.dev.kernels
 	d := y.Cols()
 	size := y.shape[1] * d
@@ -21,6 +25,10 @@ func ConcatTokensForward(y, cls, patches, pos *Tensor) {
 // ConcatTokensBackward undoes ConcatTokensForward. dcls and dpos are added to; dpatches is overwritten, or added to if add.
 func ConcatTokensBackward(dcls, dpatches, dpos, dy *Tensor, add bool) {
 	checkConcatTokens("ConcatTokensBackward", dy, dcls, dpatches, dpos)
+	if g := dy.dev.gpu; g != nil {
+		g.ConcatTokensBackward(dcls.f32(), dpatches.at(dy.typ), dpos.f32(), dy.ptr, dy.typ, dy.shape[0], dy.shape[1]-1, dy.Cols(), add)
+		return
+	}
 	k := dy.dev.kernels
 	d := dy.Cols()
 	size := dy.shape[1] * d

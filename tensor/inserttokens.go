@@ -3,6 +3,10 @@ package tensor
 // InsertTokensForward puts the same tokens into every image's, before its token at: y (B, N+R, D), x (B, N, D), tokens (1, R, D).
 func InsertTokensForward(y, x, tokens *Tensor, at int) {
 	checkInsertTokens("InsertTokensForward", y, x, tokens, at)
+	if g := y.dev.gpu; g != nil {
+		g.InsertTokensForward(y.ptr, x.at(y.typ), tokens.f32(), y.typ, x.shape[0], x.shape[1], x.Cols(), at, tokens.Rows())
+		return
+	}
 	copyAround(y, x, at, tokens.Rows())
 	d, r := y.Cols(), tokens.Rows()
 	for b := range y.shape[0] {
@@ -13,6 +17,10 @@ func InsertTokensForward(y, x, tokens *Tensor, at int) {
 // InsertTokensBackward undoes InsertTokensForward: dtokens is added to; dx is overwritten, or added to if add. Either may be nil: not wanted.
 func InsertTokensBackward(dx, dtokens, dy *Tensor, at, count int, add bool) {
 	checkInsertTokens("InsertTokensBackward", dy, dx, dtokens, at)
+	if g := dy.dev.gpu; g != nil {
+		g.InsertTokensBackward(dx.at(dy.typ), dtokens.f32(), dy.ptr, dy.typ, dy.shape[0], dy.shape[1]-count, dy.Cols(), at, count, add)
+		return
+	}
 	if dx != nil {
 		gatherAround(dx, dy, at, count, add)
 	}

@@ -1,19 +1,39 @@
 package tensor
 
-import "math"
+import (
+	"math"
+
+	"github.com/godino-ml/godino/kernels/cuda"
+)
 
 // PosMap is the linear map that resizes a square grid of position embeddings to another grid: every output is a weighted sum of inputs near it.
 // It is fixed by the two sizes, so it is made once and used by every pass; it is read only.
 type PosMap struct {
-	Grid, Rows, Cols int    // from Grid×Grid to Rows×Cols
-	forward          []taps // by output position
-	backward         []taps // by input position: the transpose
+	Grid, Rows, Cols int     // from Grid×Grid to Rows×Cols
+	forward          rowSums // by output position
+	backward         rowSums // by input position: the transpose
 }
 
-// taps are the terms of one weighted sum.
-type taps struct {
-	index  []int32
-	weight []float32
+// rowSums are weighted sums of rows, those of a sparse matrix: that of row r has the terms start[r] <= k < start[r+1].
+type rowSums struct {
+	start, index []int32
+	weight       []float32
+
+	starts, indices resident[int32] // on GPUs
+	weights         resident[float32]
+}
+
+// at is the sums in the memory of d, a GPU.
+func (s *rowSums) at(d *Device) cuda.RowSums {
+	return cuda.RowSums{Start: s.starts.at(d, s.start), Index: s.indices.at(d, s.index), Weight: s.weights.at(d, s.weight)}
+}
+
+// addTo adds sum r of rows of x to row.
+func (s *rowSums) addTo(row []float32, r int, x *Tensor) {
+	d := len(row)
+	for k := s.start[r]; k < s.start[r+1]; k++ {
+		x.dev.kernels.AddScaled(row, x.data[int(s.index[k])*d:][:d], s.weight[k])
+	}
 }
 
 // NewPosMap makes the map of a bicubic resize without antialias, as PyTorch's interpolate(mode="bicubic") with scale factors
@@ -40,25 +60,45 @@ func NewAntialiasPosMap(grid, rows, cols int, offset float64) *PosMap {
 }
 
 func newPosMap(grid, rows, cols int, ys, xs []axisTaps) *PosMap {
-	m := &PosMap{Grid: grid, Rows: rows, Cols: cols, forward: make([]taps, rows*cols), backward: make([]taps, grid*grid)}
+	m := &PosMap{Grid: grid, Rows: rows, Cols: cols}
+	forward, backward := make([]taps, 1+rows*cols), make([]taps, 1+grid*grid)
+	// Row 0 is the class token's, which is copied.
+	forward[0].add(0, 1)
+	backward[0].add(0, 1)
 	for i, y := range ys {
 		for j, x := range xs {
 			for u := range y.index {
 				for v := range x.index {
-					out, in := i*cols+j, y.index[u]*grid+x.index[v]
+					out, in := 1+i*cols+j, 1+y.index[u]*grid+x.index[v]
 					w := float32(y.weight[u] * x.weight[v])
-					m.forward[out].add(in, w)
-					m.backward[in].add(out, w)
+					forward[out].add(in, w)
+					backward[in].add(out, w)
 				}
 			}
 		}
 	}
+	m.forward.set(forward)
+	m.backward.set(backward)
 	return m
+}
+
+// taps are the terms of one weighted sum.
+type taps struct {
+	index  []int32
+	weight []float32
 }
 
 func (t *taps) add(index int, weight float32) {
 	t.index = append(t.index, int32(index))
 	t.weight = append(t.weight, weight)
+}
+
+func (s *rowSums) set(list []taps) {
+	s.start = []int32{0}
+	for _, t := range list {
+		s.index, s.weight = append(s.index, t.index...), append(s.weight, t.weight...)
+		s.start = append(s.start, int32(len(s.index)))
+	}
 }
 
 type axisTaps struct {
@@ -121,15 +161,15 @@ func antialiasTaps(grid, size int, offset float64) []axisTaps {
 // copied.
 func InterpolatePosForward(y, pos *Tensor, m *PosMap) {
 	checkInterpolatePos("InterpolatePosForward", y, pos, m)
-	k, d := y.dev.kernels, y.Cols()
-	copy(y.data[:d], pos.data[:d])
-	from, to := pos.data[d:], y.data[d:]
-	y.dev.Run(m.Rows*m.Cols, func(i, _ int) {
-		row := to[i*d:][:d]
+	rows, d := y.Rows(), y.Cols()
+	if g := y.dev.gpu; g != nil {
+		g.InterpolatePos(y.f32(), pos.f32(), m.forward.at(y.dev), rows, d, false)
+		return
+	}
+	y.dev.Run(rows, func(r, _ int) {
+		row := y.data[r*d:][:d]
 		clear(row)
-		for n, j := range m.forward[i].index {
-			k.AddScaled(row, from[int(j)*d:][:d], m.forward[i].weight[n])
-		}
+		m.forward.addTo(row, r, pos)
 	})
 }
 
@@ -139,16 +179,13 @@ func InterpolatePosBackward(dpos, dy *Tensor, m *PosMap) {
 		return
 	}
 	checkInterpolatePos("InterpolatePosBackward", dy, dpos, m)
-	k, d := dy.dev.kernels, dy.Cols()
-	k.Add(dpos.data[:d], dy.data[:d])
-	from, to := dy.data[d:], dpos.data[d:]
+	rows, d := dpos.Rows(), dy.Cols()
+	if g := dy.dev.gpu; g != nil {
+		g.InterpolatePos(dpos.f32(), dy.f32(), m.backward.at(dy.dev), rows, d, true)
+		return
+	}
 	// A chunk is an input position, which gathers from the outputs it went to: no two chunks write the same row.
-	dy.dev.Run(m.Grid*m.Grid, func(i, _ int) {
-		row := to[i*d:][:d]
-		for n, j := range m.backward[i].index {
-			k.AddScaled(row, from[int(j)*d:][:d], m.backward[i].weight[n])
-		}
-	})
+	dy.dev.Run(rows, func(r, _ int) { m.backward.addTo(dpos.data[r*d:][:d], r, dy) })
 }
 
 func checkInterpolatePos(op string, y, pos *Tensor, m *PosMap) {

@@ -5,6 +5,10 @@ package tensor
 func L2NormalizeForward(y, norm, x *Tensor, eps float32) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(y, x) && (norm == nil || norm.Len() == rows), "L2NormalizeForward", "y (…,D), norm (rows), x (…,D)", y, norm, x)
+	if g := x.dev.gpu; g != nil {
+		g.L2NormalizeForward(y.at(x.typ), norm.f32(), x.ptr, x.typ, eps, rows, n)
+		return
+	}
 	x.dev.runRows(rows, n, func(from, to int) {
 		for r := from; r < to; r++ {
 			l := x.dev.kernels.L2NormalizeForward(y.data[r*n:(r+1)*n], x.data[r*n:(r+1)*n], eps)
@@ -20,6 +24,10 @@ func L2NormalizeForward(y, norm, x *Tensor, eps float32) {
 func L2NormalizeBackward(dx, dy, y, norm *Tensor, eps float32, add bool) {
 	rows, n := y.Rows(), y.Cols()
 	check(SameShape(dx, y) && SameShape(dy, y) && norm.Len() == rows, "L2NormalizeBackward", "dx, dy, y (…,D), norm (rows)", dx, dy, y, norm)
+	if g := y.dev.gpu; g != nil {
+		g.L2NormalizeBackward(dx.at(y.typ), dy.at(y.typ), y.ptr, y.typ, norm.f32(), eps, rows, n, add)
+		return
+	}
 	k := y.dev.kernels
 	y.dev.runRows(rows, n, func(from, to int) {
 		for r := from; r < to; r++ {

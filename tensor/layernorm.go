@@ -7,6 +7,10 @@ func LayerNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(y, x) && w.Len() == n && b.Len() == n && (mean == nil) == (rstd == nil) && (mean == nil || mean.Len() == rows && rstd.Len() == rows),
 		"LayerNormForward", "y (…,C), mean (rows), rstd (rows), x (…,C), w (C), b (C)", y, mean, rstd, x, w, b)
+	if g := x.dev.gpu; g != nil {
+		g.LayerNormForward(y.at(x.typ), mean.f32(), rstd.f32(), x.ptr, x.typ, w.f32(), b.f32(), eps, rows, n)
+		return
+	}
 	numbers := x.dev.scratch(2 * rows)
 	defer x.dev.release(numbers)
 	means, rstds := numbers[:rows], numbers[rows:]
@@ -24,6 +28,10 @@ func LayerNormBackward(dx, dw, db, dy, x, w, mean, rstd *Tensor, add bool) {
 	check(SameShape(dy, x) && w.Len() == n && mean.Len() == rows && rstd.Len() == rows &&
 		(dx == nil || SameShape(dx, x)) && (dw == nil || dw.Len() == n) && (db == nil || db.Len() == n),
 		"LayerNormBackward", "dx (…,C), dw (C), db (C), dy (…,C), x (…,C), w (C), mean (rows), rstd (rows)", dx, dw, db, dy, x, w, mean, rstd)
+	if g := x.dev.gpu; g != nil {
+		g.LayerNormBackward(dx.at(x.typ), dw.f32(), db.f32(), dy.at(x.typ), x.ptr, x.typ, w.f32(), mean.f32(), rstd.f32(), rows, n, add)
+		return
+	}
 	dev := x.dev
 	per := layerNormRowsPerChunk(rows, n)
 	chunks := (rows + per - 1) / per

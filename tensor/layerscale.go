@@ -5,6 +5,10 @@ package tensor
 func LayerScaleForward(y, x, gamma *Tensor) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(y, x) && gamma.Len() == n, "LayerScaleForward", "y (…,C), x (…,C), gamma (C)", y, x, gamma)
+	if g := x.dev.gpu; g != nil {
+		g.LayerScaleForward(y.at(x.typ), x.ptr, x.typ, gamma.f32(), rows, n)
+		return
+	}
 	x.dev.runRows(rows, n, func(from, to int) {
 		clear(y.data[from*n : to*n])
 		for r := from; r < to; r++ {
@@ -18,6 +22,10 @@ func LayerScaleBackward(dx, dgamma, dy, x, gamma *Tensor, add bool) {
 	rows, n := dy.Rows(), dy.Cols()
 	check(SameShape(x, dy) && gamma.Len() == n && (dx == nil || SameShape(dx, dy)) && (dgamma == nil || dgamma.Len() == n),
 		"LayerScaleBackward", "dx (…,C), dgamma (C), dy (…,C), x (…,C), gamma (C)", dx, dgamma, dy, x, gamma)
+	if g := dy.dev.gpu; g != nil {
+		g.LayerScaleBackward(dx.at(dy.typ), dgamma.f32(), dy.ptr, x.at(dy.typ), dy.typ, gamma.f32(), rows, n, add)
+		return
+	}
 	dev := dy.dev
 	per := layerNormRowsPerChunk(rows, n)
 	chunks := (rows + per - 1) / per

@@ -11,6 +11,10 @@ package tensor
 func PatchifyForward(y, img *Tensor, patch int) {
 	rows := checkPatchify("PatchifyForward", y, img, patch)
 	c := img.shape[1]
+	if g := y.dev.gpu; g != nil {
+		g.PatchifyForward(y.ptr, img.ptr, y.typ, img.typ, img.shape[0], c, img.shape[2], img.shape[3], patch)
+		return
+	}
 	y.dev.Run(img.shape[0]*rows, func(chunk, _ int) {
 		forPatchRows(y, img, c, patch, rows, chunk, func(p, pixels []float32) { copy(p, pixels) })
 	})
@@ -23,6 +27,10 @@ func PatchifyBackward(dimg, dy *Tensor, patch int, add bool) {
 	}
 	rows := checkPatchify("PatchifyBackward", dy, dimg, patch)
 	c := dimg.shape[1]
+	if g := dy.dev.gpu; g != nil {
+		g.PatchifyBackward(dimg.ptr, dy.ptr, dimg.typ, dy.typ, dimg.shape[0], c, dimg.shape[2], dimg.shape[3], patch, add)
+		return
+	}
 	if !add && (dimg.shape[2]%patch != 0 || dimg.shape[3]%patch != 0) {
 		clear(dimg.data)
 	}

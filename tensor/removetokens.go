@@ -3,6 +3,10 @@ package tensor
 // RemoveTokensForward leaves count tokens of every image out, from its token at: y (B, N−count, D), x (B, N, D).
 func RemoveTokensForward(y, x *Tensor, at, count int) {
 	checkRemoveTokens("RemoveTokensForward", y, x, at, count)
+	if g := x.dev.gpu; g != nil {
+		g.RemoveTokensForward(y.at(x.typ), x.ptr, x.typ, x.shape[0], x.shape[1], x.Cols(), at, count, false)
+		return
+	}
 	gatherAround(y, x, at, count, false)
 }
 
@@ -12,6 +16,10 @@ func RemoveTokensBackward(dx, dy *Tensor, at, count int, add bool) {
 		return
 	}
 	checkRemoveTokens("RemoveTokensBackward", dy, dx, at, count)
+	if g := dx.dev.gpu; g != nil {
+		g.RemoveTokensBackward(dx.ptr, dy.at(dx.typ), dx.typ, dx.shape[0], dx.shape[1], dx.Cols(), at, count, add)
+		return
+	}
 	d, n, m := dx.Cols(), dx.shape[1], dy.shape[1]
 	dx.dev.Run(dx.shape[0], func(b, _ int) {
 		to, from := dx.data[b*n*d:][:n*d], dy.data[b*m*d:][:m*d]

@@ -5,6 +5,11 @@ package tensor
 func Residual(y, x, branch *Tensor, scale *Tensor) {
 	check(SameShape(y, x) && SameShape(x, branch) && (scale == nil || len(x.shape) > 0 && scale.Len() == x.shape[0]),
 		"Residual", "y, x and branch of the same shape, scale of its leading dimension", y, x, branch)
+	if g := x.dev.gpu; g != nil {
+		count, n := x.items(scale)
+		g.Residual(y.at(x.typ), x.ptr, branch.at(x.typ), x.typ, scale.f32(), count, n)
+		return
+	}
 	forScaled(x, scale, func(from, to int, a float32) {
 		if a == 0 {
 			copy(y.data[from:to], x.data[from:to])
@@ -12,6 +17,14 @@ func Residual(y, x, branch *Tensor, scale *Tensor) {
 		}
 		y.dev.kernels.AddScaledTo(y.data[from:to], x.data[from:to], branch.data[from:to], a)
 	})
+}
+
+// items is how many elements of the leading dimension have a scale of their own, and how many elements each of them has.
+func (t *Tensor) items(scale *Tensor) (count, n int) {
+	if scale == nil || scale.n == 0 {
+		return 1, t.n
+	}
+	return scale.n, t.n / scale.n
 }
 
 // addScaled computes y += a·x for elements [from, to).

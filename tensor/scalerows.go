@@ -5,6 +5,11 @@ package tensor
 func ScaleRows(y, x *Tensor, scale *Tensor, add bool) {
 	check(SameShape(y, x) && (scale == nil || len(x.shape) > 0 && scale.Len() == x.shape[0]),
 		"ScaleRows", "y and x of the same shape, scale of its leading dimension", y, x)
+	if g := x.dev.gpu; g != nil {
+		count, n := x.items(scale)
+		g.ScaleRows(y.at(x.typ), x.ptr, x.typ, scale.f32(), count, n, add)
+		return
+	}
 	forScaled(x, scale, func(from, to int, a float32) {
 		switch {
 		case add:

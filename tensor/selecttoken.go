@@ -3,6 +3,10 @@ package tensor
 // SelectTokenForward copies one token of every image: y[b] = x[b, index], y (B, D), x (B, N, D).
 func SelectTokenForward(y, x *Tensor, index int) {
 	checkSelectToken("SelectTokenForward", y, x, index)
+	if g := x.dev.gpu; g != nil {
+		g.SelectTokenForward(y.at(x.typ), x.ptr, x.typ, x.shape[0], x.shape[1], x.shape[2], index)
+		return
+	}
 	d := y.shape[1]
 	for b := range y.shape[0] {
 		copy(y.data[b*d:][:d], x.data[(b*x.shape[1]+index)*d:])
@@ -15,6 +19,10 @@ func SelectTokenBackward(dx, dy *Tensor, index int, add bool) {
 		return
 	}
 	checkSelectToken("SelectTokenBackward", dy, dx, index)
+	if g := dx.dev.gpu; g != nil {
+		g.SelectTokenBackward(dx.ptr, dy.at(dx.typ), dx.typ, dx.shape[0], dx.shape[1], dx.shape[2], index, add)
+		return
+	}
 	d := dy.shape[1]
 	size := dx.shape[1] * d
 	dy.dev.Run(dy.shape[0], func(b, _ int) {

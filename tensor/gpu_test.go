@@ -1,0 +1,202 @@
+package tensor
+
+import (
+	"math"
+	"testing"
+
+	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda/cudatest"
+)
+
+// gpuCase runs one operation on tensors that a gpuMaker makes, on a CPU and on a GPU (cudatest's), whose results are compared. The kernels have tests of
+// their own, of all kinds of lengths and numbers: here it is that the operation gives them the right arguments.
+type gpuCase struct {
+	name string
+	run  func(m *gpuMaker)
+}
+
+var gpuCases = []gpuCase{
+	{"LayerNorm", func(m *gpuMaker) {
+		x, dy, w, b := m.act(2, 5, 20), m.act(2, 5, 20), m.float32(20), m.float32(20)
+		mean, rstd := m.result(10), m.result(10)
+		LayerNormForward(m.out(2, 5, 20), mean, rstd, x, w, b, 1e-6)
+		LayerNormForward(m.out(2, 5, 20), nil, nil, x, w, b, 1e-6)
+		LayerNormBackward(m.grad(2, 5, 20), m.sum(20), m.sum(20), dy, x, w, mean, rstd, m.add)
+		LayerNormBackward(nil, m.sum(20), nil, dy, x, w, mean, rstd, m.add)
+	}},
+	{"GELU", func(m *gpuMaker) {
+		x := m.act(3, 7)
+		GELUForward(m.out(3, 7), x)
+		GELUBackward(m.grad(3, 7), m.act(3, 7), x, m.add)
+	}},
+	{"Add", func(m *gpuMaker) {
+		a, b := m.act(3, 7), m.act(3, 7)
+		AddForward(m.out(3, 7), a, b)
+		y := m.same(3, 7)
+		AddScaled(y, a, 1.5)
+		Scale(y, -0.5)
+		Fill(m.out(2, 2), 3)
+	}},
+	{"SumRows", func(m *gpuMaker) { SumRows(m.sum(9), m.act(2, 20, 9)) }},
+	{"Sums", func(m *gpuMaker) {
+		x, y := m.act(3, 1000), m.act(3, 1000)
+		m.numbers(Sum(x), Dot(x, y), SumSquares(x))
+		sums := make([]float64, 3)
+		SumSquaresOf(m.dev, sums, []*Tensor{x, nil, y})
+		m.numbers(sums...)
+		SumTo(m.result(1), x, 0.25)
+	}},
+	{"Residual", func(m *gpuMaker) {
+		x, branch, scale := m.act(3, 4, 5), m.act(3, 4, 5), FromSlice(m.dev, []float32{2, 0, 0.5}, 3)
+		Residual(m.out(3, 4, 5), x, branch, scale)
+		Residual(m.out(3, 4, 5), x, branch, nil)
+		ScaleRows(m.grad(3, 4, 5), x, scale, m.add)
+		ScaleRows(m.grad(3, 4, 5), x, nil, m.add)
+	}},
+	{"LayerScale", func(m *gpuMaker) {
+		x, gamma := m.act(3, 4, 5), m.float32(5)
+		LayerScaleForward(m.out(3, 4, 5), x, gamma)
+		LayerScaleBackward(m.grad(3, 4, 5), m.sum(5), m.act(3, 4, 5), x, gamma, m.add)
+	}},
+	{"ConcatTokens", func(m *gpuMaker) {
+		ConcatTokensForward(m.out(2, 4, 8), m.float32(1, 1, 8), m.act(2, 3, 8), m.float32(1, 4, 8))
+		ConcatTokensBackward(m.sum(1, 1, 8), m.grad(2, 3, 8), m.sum(1, 4, 8), m.act(2, 4, 8), m.add)
+		ConcatTokensBackward(nil, nil, m.sum(1, 4, 8), m.act(2, 4, 8), m.add)
+	}},
+	{"InsertTokens", func(m *gpuMaker) {
+		InsertTokensForward(m.out(2, 5, 8), m.act(2, 3, 8), m.float32(1, 2, 8), 1)
+		InsertTokensBackward(m.grad(2, 3, 8), m.sum(1, 2, 8), m.act(2, 5, 8), 1, 2, m.add)
+	}},
+	{"RemoveTokens", func(m *gpuMaker) {
+		RemoveTokensForward(m.out(2, 3, 8), m.act(2, 5, 8), 1, 2)
+		RemoveTokensBackward(m.grad(2, 5, 8), m.act(2, 3, 8), 1, 2, m.add)
+	}},
+	{"SelectToken", func(m *gpuMaker) {
+		SelectTokenForward(m.out(2, 8), m.act(2, 5, 8), 3)
+		SelectTokenBackward(m.grad(2, 5, 8), m.act(2, 8), 3, m.add)
+	}},
+	{"ConcatRows", func(m *gpuMaker) {
+		ConcatRowsForward(m.out(6, 2, 3), m.act(1, 2, 3), m.act(2, 2, 3), m.act(3, 2, 3))
+	}},
+	{"Patchify", func(m *gpuMaker) {
+		PatchifyForward(m.out(2, 2, 3*16), m.float32(2, 3, 5, 8), 4)
+		PatchifyForward(m.out(2, 2, 3*16), m.act(2, 3, 5, 8), 4)
+		PatchifyBackward(m.grad(2, 3, 5, 8), m.act(2, 2, 3*16), 4, m.add)
+	}},
+	{"InterpolatePos", func(m *gpuMaker) {
+		p := NewPosMap(4, 3, 2, 0.1)
+		for range 2 { // the second time the sums are there
+			InterpolatePosForward(m.result(1, 7, 8), m.float32(1, 17, 8), p)
+			InterpolatePosBackward(m.sum(1, 17, 8), m.float32(1, 7, 8), p)
+		}
+	}},
+	{"L2Normalize", func(m *gpuMaker) {
+		x, norm := m.act(5, 8), m.result(5)
+		L2NormalizeForward(m.out(5, 8), norm, x, 1.5)
+		L2NormalizeForward(m.out(5, 8), nil, x, 1.5)
+		L2NormalizeBackward(m.grad(5, 8), m.act(5, 8), m.act(5, 8), norm, 1.5, m.add)
+	}},
+}
+
+// gpuMaker makes the tensors of a gpuCase, with the same numbers on every device, and keeps what is written to them.
+type gpuMaker struct {
+	dev   *Device
+	arena *Arena
+	half  bool // activations are numbers of bf16
+	add   bool
+	key   uint64
+	outs  []*Tensor
+	more  []float64
+}
+
+// act is an input of activations, float32 one that is float32 whatever they are.
+func (m *gpuMaker) act(shape ...int) *Tensor { return m.random(m.arena.New(shape...), m.half) }
+func (m *gpuMaker) float32(shape ...int) *Tensor {
+	return m.random(m.arena.NewFloat32(shape...), false)
+}
+
+// out is a result of activations, result one of float32.
+func (m *gpuMaker) out(shape ...int) *Tensor    { return m.undefined(m.arena.New(shape...)) }
+func (m *gpuMaker) result(shape ...int) *Tensor { return m.undefined(m.arena.NewFloat32(shape...)) }
+
+// grad is a gradient of activations, which is added to or overwritten; sum one of parameters and same one of activations that are always added to.
+func (m *gpuMaker) grad(shape ...int) *Tensor {
+	if m.add {
+		return m.same(shape...)
+	}
+	return m.out(shape...)
+}
+func (m *gpuMaker) sum(shape ...int) *Tensor  { return m.keep(m.float32(shape...)) }
+func (m *gpuMaker) same(shape ...int) *Tensor { return m.keep(m.act(shape...)) }
+
+// numbers are results that an operation returns.
+func (m *gpuMaker) numbers(x ...float64) { m.more = append(m.more, x...) }
+
+func (m *gpuMaker) keep(t *Tensor) *Tensor {
+	m.outs = append(m.outs, t)
+	return t
+}
+
+func (m *gpuMaker) undefined(t *Tensor) *Tensor {
+	Fill(t, float32(math.NaN()))
+	return m.keep(t)
+}
+
+func (m *gpuMaker) random(t *Tensor, half bool) *Tensor {
+	m.key++
+	x := make([]float32, t.Len())
+	for i := range x {
+		x[i] = 2*Uniform(m.key, uint64(i)) - 0.8
+		if half {
+			x[i] = fromBF16(toBF16(x[i]))
+		}
+	}
+	t.SetFloats(x)
+	return t
+}
+
+// results are the values of what was written, in order.
+func (m *gpuMaker) results() (all []float64) {
+	for _, t := range m.outs {
+		for _, v := range t.Floats() {
+			all = append(all, float64(v))
+		}
+	}
+	return append(all, m.more...)
+}
+
+// TestGPU: what an operation gives on a GPU is what it gives on a CPU.
+func TestGPU(t *testing.T) {
+	cpu := NewCPU(kernels.Reference(), 1)
+	defer cpu.pool.Close()
+	for _, precision := range []Precision{Float32, BF16} {
+		gpu, err := NewGPU(cudatest.New(t)).WithPrecision(precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tolerance := 5e-6
+		if precision == BF16 {
+			tolerance = 0x1p-8 // a rounding of the result, or of what was added to
+		}
+		for _, c := range gpuCases {
+			t.Run(precision.String()+"/"+c.name, func(t *testing.T) {
+				for _, add := range []bool{false, true} {
+					var results [2][]float64
+					for i, dev := range []*Device{cpu, gpu} {
+						m := &gpuMaker{dev: dev, arena: NewArena(dev), half: precision == BF16, add: add}
+						c.run(m)
+						results[i] = m.results()
+					}
+					if err := gpu.Err(); err != nil {
+						t.Fatal(err)
+					}
+					for i, want := range results[0] {
+						if got := results[1][i]; !(math.Abs(got-want) <= tolerance*(1+math.Abs(want))) {
+							t.Fatalf("add %v: number %d of the results is %g on the GPU, %g on the CPU", add, i, got, want)
+						}
+					}
+				}
+			})
+		}
+	}
+}
