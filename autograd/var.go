@@ -59,6 +59,15 @@ func (v *Var) ZeroGrad() {
 	}
 }
 
+// GradMemory is the memory that a parameter's gradients are written to, the same until it is frozen: Grad, or what Grad was before ZeroGrad. It is nil for
+// one that is frozen.
+func (v *Var) GradMemory() *tensor.Tensor {
+	if v.Grad == nil {
+		return v.cleared
+	}
+	return v.Grad
+}
+
 // Freeze makes the Var a constant for the passes that follow; a parameter gives up its gradient's memory, as a teacher's parameters do for
 // good. Unfreeze undoes it.
 func (v *Var) Freeze() {

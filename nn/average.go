@@ -47,18 +47,36 @@ func (a *Average) momentum() float32 {
 	return float32(a.Momentum)
 }
 
+// others are the parameters that nobody has taken.
+func (a *Average) others() (list []Param) {
+	if a == nil {
+		return nil
+	}
+	for _, p := range a.params {
+		if !a.taken[p.Var] {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// reset forgets who has been taken.
+func (a *Average) reset() {
+	if a != nil {
+		clear(a.taken)
+	}
+}
+
 // finish brings up to date what nobody has taken: frozen and skipped parameters follow as well.
 func (a *Average) finish() {
 	if a == nil {
 		return
 	}
 	a.t, a.rest = a.t[:0], a.rest[:0]
-	for _, p := range a.params {
-		if !a.taken[p.Var] {
-			a.t, a.rest = append(a.t, a.target[p.Var]), append(a.rest, p.Value)
-		}
+	for _, p := range a.others() {
+		a.t, a.rest = append(a.t, a.target[p.Var]), append(a.rest, p.Value)
 	}
-	clear(a.taken)
+	a.reset()
 	if len(a.t) > 0 {
 		a.scalars.Set(0, float32(a.Momentum))
 		a.scalars.Send()

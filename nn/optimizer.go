@@ -2,10 +2,8 @@ package nn
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
-	"github.com/godino-ml/godino/autograd"
 	"github.com/godino-ml/godino/tensor"
 )
 
@@ -19,8 +17,19 @@ type Optimizer interface {
 
 	// Step makes one step with learning rate lr. clip scales gradients first, nil does not. skip, if not nil, names parameters that take no
 	// part in the step, as if their gradients were removed: no decay, no change of state, and their step count stands still. average, if not
-	// nil, follows the parameters as they are after the step, in the same pass over memory where that is faster.
+	// nil, follows the parameters as they are after the step, in the same pass over memory where that is faster. On a GPU a step that clip finds
+	// not finite changes nothing; who learns of it calls Undo. Step is Prepare and Apply.
 	Step(lr, weightDecay float64, clip *Clip, skip func(name string) bool, average *Average)
+
+	// Prepare is what a step decides on the CPU, which may be before the gradients are there; on a GPU all that are not skipped must be when Apply
+	// runs. It tells whether an Apply that was recorded is of no use any more.
+	Prepare(lr, weightDecay float64, skip func(name string) bool, average *Average) (changed bool)
+
+	// Apply changes the parameters by their gradients. On a GPU it can be recorded (see tensor.Recorder) and run again after another Prepare.
+	Apply(clip *Clip)
+
+	// Undo takes back the counts of the step that was prepared last: it did not take place.
+	Undo()
 
 	// State is what the optimizer remembers of every parameter. The tensors are its own, not copies.
 	State() []ParamState
@@ -60,10 +69,51 @@ func decays(p Param) bool {
 	return !strings.HasSuffix(p.Name, ".bias") && len(p.Value.Shape()) != 1
 }
 
-// paramStates are the states of an optimizer's parameters.
+// paramStates are the states of an optimizer's parameters, and the step under way.
 type paramStates struct {
 	params []Param
 	states []ParamState
+
+	lr, weightDecay float64
+	skip            func(name string) bool
+	average         *Average
+	counted         []*ParamState   // that took part
+	updates         *tensor.Updates // on a GPU
+	list            []tensor.Update
+}
+
+// prepare notes the step. On a GPU it also lists the parameters: the optimizer's, then those that only have an average, which it changes in the same
+// pass. There every one that is not skipped takes part.
+func (s *paramStates) prepare(lr, weightDecay float64, skip func(name string) bool, average *Average) (changed bool) {
+	s.lr, s.weightDecay, s.skip, s.average = lr, weightDecay, skip, average
+	s.counted = s.counted[:0]
+	if len(s.params) == 0 || s.params[0].Value.Device().GPU() == nil {
+		return false
+	}
+	if s.updates == nil {
+		s.updates = tensor.NewUpdates(s.params[0].Value.Device())
+	}
+	s.list = s.list[:0]
+	for i, p := range s.params {
+		u := tensor.Update{P: p.Value, M: s.states[i].Tensors[0].Value, G: p.GradMemory(), T: average.take(p)}
+		if len(s.states[i].Tensors) > 1 {
+			u.V = s.states[i].Tensors[1].Value
+		}
+		s.list = append(s.list, u)
+	}
+	for _, p := range average.others() {
+		s.list = append(s.list, tensor.Update{P: p.Value, T: average.take(p)})
+	}
+	average.reset()
+	return s.updates.Set(s.list)
+}
+
+// Undo takes the counts back.
+func (s *paramStates) Undo() {
+	for _, state := range s.counted {
+		state.Steps--
+	}
+	s.counted = s.counted[:0]
 }
 
 // newParamStates makes states of zeros with tensors of these names for the parameters that are not frozen.
@@ -83,14 +133,15 @@ func newParamStates(params []Param, tensors ...string) paramStates {
 	return s
 }
 
-// each calls f for every parameter that takes part in a step, after counting the step.
-func (s *paramStates) each(skip func(name string) bool, f func(p Param, state *ParamState)) {
+// each calls f for every parameter that takes part in the step, after counting it, with its place among all.
+func (s *paramStates) each(f func(i int, p Param, state *ParamState)) {
 	for i, p := range s.params {
-		if p.Grad == nil || skip != nil && skip(p.Name) {
+		if s.updates == nil && p.Grad == nil || s.skip != nil && s.skip(p.Name) {
 			continue
 		}
 		s.states[i].Steps++
-		f(p, &s.states[i])
+		s.counted = append(s.counted, &s.states[i])
+		f(i, p, &s.states[i])
 	}
 }
 
@@ -138,56 +189,4 @@ func (s *paramStates) fits(states []ParamState) error {
 		}
 	}
 	return nil
-}
-
-// Clip scales the gradient of every parameter on its own, so that its norm does not exceed a maximum: g *= min(1, max/(‖g‖+1e-6)).
-// The gradients themselves stay as they are; Optimizer.Step applies the scale while it reads them. The zero Clip is ready for PerTensor.
-type Clip struct {
-	Norms  []float64 // ‖g‖ of each parameter before clipping, 0 for frozen ones
-	scales map[*autograd.Var]float32
-	grads  []*tensor.Tensor
-}
-
-// PerTensor measures the gradients of params, in the memory of the last call, and returns c; with max 0 it only measures them. A gradient that
-// is not finite has a norm that is not.
-func (c *Clip) PerTensor(params []Param, max float64) *Clip {
-	if c.scales == nil {
-		c.scales = map[*autograd.Var]float32{}
-	}
-	clear(c.scales)
-	c.Norms, c.grads = c.Norms[:0], c.grads[:0]
-	for _, p := range params {
-		c.Norms, c.grads = append(c.Norms, 0), append(c.grads, p.Grad)
-	}
-	if len(params) > 0 {
-		tensor.SumSquaresOf(params[0].Value.Device(), c.Norms, c.grads)
-	}
-	for i, square := range c.Norms {
-		norm := math.Sqrt(square)
-		c.Norms[i] = norm
-		if scale := max / (norm + 1e-6); max > 0 && scale < 1 {
-			c.scales[params[i].Var] = float32(scale)
-		}
-	}
-	return c
-}
-
-// Norm is the norm of all gradients together, before clipping.
-func (c *Clip) Norm() float64 {
-	var s float64
-	for _, n := range c.Norms {
-		s += n * n
-	}
-	return math.Sqrt(s)
-}
-
-// scale is what p's gradient is multiplied by.
-func (c *Clip) scale(p Param) float32 {
-	if c == nil {
-		return 1
-	}
-	if s, ok := c.scales[p.Var]; ok {
-		return s
-	}
-	return 1
 }

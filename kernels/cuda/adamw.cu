@@ -14,7 +14,7 @@ KERNEL(adamw, 256)(const Parameter *parameters, const uint2 *chunks, const AdamW
     const Parameter &q = parameters[chunk.x];
     const AdamW &c = coefficients[chunk.x];
     bool active = c.active, vector = aligned(q, active);
-    float scale = scales[chunk.x], momentum = c.momentum;
+    float scale = active ? scales[chunk.x] : 0, momentum = c.momentum;
     EACH_QUAD(q, (int)chunk.y, i, left) {
         float4 p = quad(q.p + i, left, vector);
         if (active) {

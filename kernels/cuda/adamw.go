@@ -28,7 +28,7 @@ func appendCoefficients(b []byte, active bool, numbers ...float32) []byte {
 }
 
 // AdamW makes one step of all parameters, brings their averages up to date and writes the bf16 copies of both. On the GPU lie coefficients of every parameter,
-// the scales of their gradients (see Clip) and skip, a uint32: nothing happens unless it is 0.
+// the scales of the gradients of those that are active (see Clip) and skip, a uint32: nothing happens unless it is 0.
 func (d *Device) AdamW(p *Parameters, coefficients, scales, skip Ptr) {
 	d.launch("adamw", "adamw", p.grid(), Dim{X: 256}, 0, P(p.list), P(p.chunks), P(coefficients), P(scales), P(skip))
 }

@@ -13,7 +13,7 @@ KERNEL(sgd, 256)(const Parameter *parameters, const uint2 *chunks, const SGD *co
     const Parameter &q = parameters[chunk.x];
     const SGD &c = coefficients[chunk.x];
     bool active = c.active, vector = aligned(q, active);
-    float scale = scales[chunk.x], ratio = trust ? trust[chunk.x] : 1;
+    float scale = active ? scales[chunk.x] : 0, ratio = trust ? trust[chunk.x] : 1;
     EACH_QUAD(q, (int)chunk.y, i, left) {
         float4 p = quad(q.p + i, left, vector);
         if (active) {
