@@ -48,22 +48,46 @@ func TestReportAndServe(t *testing.T) {
 		t.Error("dino report makes another page than the run did, or one with parts missing", err)
 	}
 
-	address := serve(t, runDir, "127.0.0.1:0")
 	var picture bytes.Buffer
 	if err := png.Encode(&picture, shapes.Picture(2, 0, 50)); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.Post(address+"attention", "image/png", &picture)
+	drop := func(address string, picture []byte) (captions []string) {
+		answer, err := http.Post(address+"attention", "image/png", bytes.NewReader(picture))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		var drawn struct {
+			Pictures []struct{ Caption string }
+		}
+		if err := json.NewDecoder(answer.Body).Decode(&drawn); err != nil {
+			t.Errorf("status %d, %v", answer.StatusCode, err)
+		}
+		for _, p := range drawn.Pictures {
+			captions = append(captions, p.Caption)
+		}
+		return captions
+	}
+	if drawn := drop(serve(t, runDir, "127.0.0.1:0"), picture.Bytes()); len(drawn) != 4 { // itself, the mean, two heads
+		t.Errorf("drawn are %q", drawn)
+	}
+	// With an index of the pictures, one of them comes back as its own neighbour.
+	index := filepath.Join(dir, "index")
+	want(t, exitDone, nil, "search", "index", data, "--index", index, "--pretrained_weights", filepath.Join(runDir, dino.CheckpointName))
+	files, err := filepath.Glob(filepath.Join(data, "*", "*.png"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no pictures", err)
+	}
+	own, err := os.ReadFile(files[7])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	var drawn struct {
-		Pictures []struct{ Caption string }
+	name, _ := filepath.Rel(data, files[7])
+	if drawn := drop(serve(t, runDir, "127.0.0.1:0", "--index", index), own); len(drawn) != 4+8 || drawn[4] != "1.000 "+filepath.ToSlash(name) {
+		t.Errorf("with an index, drawn are %q, want first %s", drawn, name)
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&drawn); err != nil || len(drawn.Pictures) != 4 { // itself, the mean, two heads
-		t.Errorf("status %d, %v: %+v", answer.StatusCode, err, drawn)
-	}
+	want(t, exitData, []string{"--index"}, "serve", runDir, "--addr", "127.0.0.1:0", "--index", data)
 	open := serve(t, runDir, ":0") // to all: with a token
 	if _, token, ok := strings.Cut(open, "?token="); !ok || len(token) < 26 {
 		t.Errorf("beyond this machine at %q", open)
@@ -84,13 +108,13 @@ func TestReportAndServe(t *testing.T) {
 }
 
 // serve runs dino serve to the end of the test and returns the address that it prints.
-func serve(t *testing.T, runDir, addr string) string {
+func serve(t *testing.T, runDir, addr string, more ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out := &firstLine{line: make(chan string, 1)}
 	var errOut bytes.Buffer
 	status := make(chan int)
-	go func() { status <- run(ctx, []string{"serve", runDir, "--addr", addr}, out, &errOut) }()
+	go func() { status <- run(ctx, append([]string{"serve", runDir, "--addr", addr}, more...), out, &errOut) }()
 	t.Cleanup(func() {
 		cancel()
 		if s := <-status; s != exitDone {

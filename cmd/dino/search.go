@@ -265,34 +265,50 @@ func (c *searchQueryCommand) imageFeatures(ctx context.Context, t *terminal, dev
 		}
 		pictures = append(pictures, img)
 	}
-	if dev, err = inPrecision(dev, x.Settings.Precision); err != nil {
+	n, err := indexNetwork(t, dev, x, c.PretrainedWeights)
+	if err != nil {
 		return nil, rows, err
 	}
+	rows, err = indexFeatures(ctx, n, x, pictures)
+	return pictures, rows, err
+}
+
+// indexNetwork is the network that an index was made by, from file, or from where it was when that is "".
+func indexNetwork(t *terminal, dev *tensor.Device, x *search.Index, file string) (*network, error) {
+	dev, err := inPrecision(dev, x.Settings.Precision)
+	if err != nil {
+		return nil, err
+	}
 	from := networkFlags{PretrainedWeights: x.Source.Weights, CheckpointKey: x.Source.CheckpointKey, Arch: x.Source.Arch, PatchSize: x.Source.PatchSize}
-	if c.PretrainedWeights != "" {
-		from.PretrainedWeights = c.PretrainedWeights
+	if file != "" {
+		from.PretrainedWeights = file
 	}
 	n, err := from.load(dev, t.log)
 	if err != nil {
-		return nil, rows, fmt.Errorf("the weights of the index: %w: say where they are with --pretrained_weights", err)
+		return nil, fmt.Errorf("the weights of the index: %w: say where they are with --pretrained_weights", err)
 	}
 	s := x.Settings
 	s.Params = search.ParamsSum(n.VisionTransformer)
 	if err := x.Fits(s); err != nil {
-		return nil, rows, checkpointError(fmt.Errorf("%s: %w: they have changed since; name the right ones with --pretrained_weights, or make the index anew", from.PretrainedWeights, err))
+		return nil, checkpointError(fmt.Errorf("%s: %w: they have changed since; name the right ones with --pretrained_weights, or make the index anew", from.PretrainedWeights, err))
 	}
+	return n, nil
+}
+
+// indexFeatures are the features of pictures by the network of an index.
+func indexFeatures(ctx context.Context, n *network, x *search.Index, pictures []*dataset.RGB) (rows search.Rows, err error) {
 	ds := dataset.FromFunc("query", len(pictures), nil, nil, func(i int) (*dataset.RGB, error) { return pictures[i], nil })
-	o := dino.FeatureOptions{Tokens: dino.Tokens(s.Tokens)}
+	o := dino.FeatureOptions{Tokens: dino.Tokens(x.Settings.Tokens)}
 	o.Workers = runtime.GOMAXPROCS(0)
-	f, err := dino.Features(ctx, dev, n.VisionTransformer, ds, s.Transform(), o)
+	f, err := dino.Features(ctx, n.dev, n.VisionTransformer, ds, x.Settings.Transform(), o)
 	if err != nil {
-		return nil, rows, err
+		return rows, err
 	}
 	if f.Dim != x.Rows().Dim {
-		return nil, rows, dataError(fmt.Errorf("%s: features of %d dimensions; the network's have %d: the index is damaged", c.Index, x.Rows().Dim, f.Dim))
+		return rows, dataError(fmt.Errorf("%s: features of %d dimensions; the network's have %d: the index is damaged", x.Dir, x.Rows().Dim, f.Dim))
 	}
 	rows = search.Rows{Data: f.Data, Dim: f.Dim}
-	return pictures, rows, rows.Normalize()
+	return rows, rows.Normalize()
 }
 
 func (c *searchQueryCommand) page(ctx context.Context, t *terminal, x *search.Index, r *queryResult, pictures []*dataset.RGB) error {
@@ -530,27 +546,46 @@ type pageRow struct {
 
 func (p *pageRows) add(row int, picture *viz.GalleryPicture) { *p = append(*p, pageRow{row, picture}) }
 
-// write draws the thumbnails and writes the page.
-func (c *indexFlags) write(ctx context.Context, t *terminal, x *search.Index, g *viz.Gallery, p pageRows) error {
-	path := c.DataPath
+// indexPictures are the images of an index, where they lie now.
+type indexPictures struct {
+	*dataset.Dataset
+	x      *search.Index
+	number map[string]int // in the Dataset, by path
+}
+
+// openIndexPictures opens them at path, or where they were indexed when that is "".
+func openIndexPictures(x *search.Index, path string, maxPixels int) (*indexPictures, error) {
 	if path == "" {
 		path = x.Source.Data
 	}
-	ds, err := openData(path, dataset.Options{MaxPixels: c.MaxPixels})
+	ds, err := openData(path, dataset.Options{MaxPixels: maxPixels})
 	if err != nil {
-		return fmt.Errorf("--html: thumbnails: %w, or say where the images are with --data_path", err)
+		return nil, fmt.Errorf("%w, or say where the images are with --data_path", err)
 	}
-	defer ds.Close()
-	number := make(map[string]int, ds.Len())
+	p := &indexPictures{ds, x, make(map[string]int, ds.Len())}
 	for i := range ds.Len() {
-		number[ds.Path(i)] = i
+		p.number[ds.Path(i)] = i
 	}
+	return p, nil
+}
+
+func (p *indexPictures) load(row int) (*dataset.RGB, error) {
+	i, there := p.number[p.x.Images[row].Path]
+	if !there {
+		return nil, fmt.Errorf("%s: %s is gone", p.Root(), lineOf(p.x.Images[row].Path))
+	}
+	return p.Dataset.Load(i)
+}
+
+// write draws the thumbnails and writes the page.
+func (c *indexFlags) write(ctx context.Context, t *terminal, x *search.Index, g *viz.Gallery, p pageRows) error {
+	pictures, err := openIndexPictures(x, c.DataPath, c.MaxPixels)
+	if err != nil {
+		return fmt.Errorf("--html: thumbnails: %w", err)
+	}
+	defer pictures.Close()
 	load := func(k int) (*dataset.RGB, error) {
-		i, there := number[x.Images[p[k].row].Path]
-		if !there {
-			return nil, fmt.Errorf("%s: %s is gone", ds.Root(), lineOf(x.Images[p[k].row].Path))
-		}
-		img, err := ds.Load(i)
+		img, err := pictures.load(p[k].row)
 		if err != nil {
 			return nil, err
 		}
