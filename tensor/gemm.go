@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
 )
 
 // Gemm computes c = alpha·op(a)·op(b) + beta·c, where op transposes if asked. c is (M, N), op(a) (M, K), op(b) (K, N). With beta 0, c need
@@ -16,6 +17,13 @@ func Gemm(c, a, b *Tensor, transA, transB bool, alpha, beta float32) {
 		kb, n = orient(b, transB)
 	}
 	check(ok && k == kb && c.shape[0] == m && c.shape[1] == n, "Gemm", "c (M, N), op(a) (M, K), op(b) (K, N)", c, a, b)
+	if g := c.dev.gpu; g != nil {
+		c.written()
+		typ := max(a.typ, b.typ) // bf16 if one of them is: the other has a copy in it
+		g.Gemm(&cuda.Gemm{TransA: transA, TransB: transB, M: m, N: n, K: k, Alpha: alpha, Type: typ, A: a.factor(typ), LDA: a.shape[1], B: b.factor(typ), LDB: b.shape[1],
+			TypeC: c.typ, C: c.ptr, LDC: n, Beta: beta})
+		return
+	}
 	c.dev.Gemm(transA, transB, m, n, k, alpha, a.data, a.shape[1], b.data, b.shape[1], beta, c.data, n)
 }
 

@@ -96,6 +96,40 @@ var gpuCases = []gpuCase{
 		L2NormalizeForward(m.out(5, 8), nil, x, 1.5)
 		L2NormalizeBackward(m.grad(5, 8), m.act(5, 8), m.act(5, 8), norm, 1.5, m.add)
 	}},
+	{"Gemm", func(m *gpuMaker) {
+		Gemm(m.out(5, 9), m.act(5, 12), m.act(12, 9), false, false, 0.5, 0)
+		Gemm(m.same(5, 9), m.act(12, 5), m.factor(9, 12), true, true, 2, -0.5)
+	}},
+	{"Linear", func(m *gpuMaker) {
+		x, dy, w, b := m.act(2, 3, 12), m.act(2, 3, 9), m.factor(9, 12), m.factor(9)
+		LinearForward(m.out(2, 3, 9), x, w, b)
+		LinearForward(m.out(2, 3, 9), x, w, nil)
+		LinearBackward(m.grad(2, 3, 12), m.weights(9, 12), m.sum(9), dy, x, w, m.add, m.add)
+		LinearBackward(m.grad(2, 3, 12), nil, m.sum(9), dy, x, w, m.add, false)
+		LinearBackward(nil, m.weights(9, 12), nil, dy, x, w, false, m.add)
+		LinearBackward(nil, nil, nil, dy, x, w, false, false)
+	}},
+	{"LinearResidual", func(m *gpuMaker) {
+		x, w, b, residual := m.act(3, 4, 12), m.factor(9, 12), m.factor(9), m.act(3, 4, 9)
+		LinearResidualForward(m.out(3, 4, 9), residual, x, w, b, FromSlice(m.dev, []float32{1.25, 0, 0.5}, 3))
+		LinearResidualForward(m.out(3, 4, 9), residual, x, w, nil, nil)
+	}},
+	{"MLP", func(m *gpuMaker) {
+		m.steps = 3 // a and dh are rounded on the way
+		x, w1, b1, w2, b2 := m.act(2, 3, 8), m.factor(16, 8), m.factor(16), m.factor(8, 16), m.factor(8)
+		a, h := m.arena.New(2, 3, 16), m.out(2, 3, 16)
+		MLPForward(m.out(2, 3, 8), a, h, x, w1, b1, w2, b2, x, FromSlice(m.dev, []float32{1.25, 0}, 2))
+		MLPForward(m.out(2, 3, 8), a, nil, x, w1, b1, w2, nil, nil, nil)
+		dy := m.act(2, 3, 8)
+		for _, wanted := range []bool{true, false} {
+			h := m.act(2, 3, 16) // is used up
+			if !wanted {
+				MLPBackward(nil, nil, nil, m.weights(8, 16), m.sum(8), dy, x, a, h, w1, w2, false, false, m.add)
+				continue
+			}
+			MLPBackward(m.grad(2, 3, 8), m.weights(16, 8), m.sum(16), m.weights(8, 16), m.sum(8), dy, x, a, h, w1, w2, m.add, m.add, m.add)
+		}
+	}},
 }
 
 // gpuMaker makes the tensors of a gpuCase, with the same numbers on every device, and keeps what is written to them.
@@ -107,12 +141,18 @@ type gpuMaker struct {
 	key   uint64
 	outs  []*Tensor
 	more  []float64
+	steps float64 // how many roundings a result may be off by; 0 is 1
 }
 
 // act is an input of activations, float32 one that is float32 whatever they are.
 func (m *gpuMaker) act(shape ...int) *Tensor { return m.random(m.arena.New(shape...), m.half) }
 func (m *gpuMaker) float32(shape ...int) *Tensor {
 	return m.random(m.arena.NewFloat32(shape...), false)
+}
+
+// factor is a parameter of products: float32, of numbers of bf16 where products are.
+func (m *gpuMaker) factor(shape ...int) *Tensor {
+	return m.random(m.arena.NewFloat32(shape...), m.half)
 }
 
 // out is a result of activations, result one of float32.
@@ -125,6 +165,12 @@ func (m *gpuMaker) grad(shape ...int) *Tensor {
 		return m.same(shape...)
 	}
 	return m.out(shape...)
+}
+func (m *gpuMaker) weights(shape ...int) *Tensor {
+	if m.add {
+		return m.sum(shape...)
+	}
+	return m.result(shape...)
 }
 func (m *gpuMaker) sum(shape ...int) *Tensor  { return m.keep(m.float32(shape...)) }
 func (m *gpuMaker) same(shape ...int) *Tensor { return m.keep(m.act(shape...)) }
@@ -182,16 +228,17 @@ func TestGPU(t *testing.T) {
 			t.Run(precision.String()+"/"+c.name, func(t *testing.T) {
 				for _, add := range []bool{false, true} {
 					var results [2][]float64
+					var steps float64
 					for i, dev := range []*Device{cpu, gpu} {
 						m := &gpuMaker{dev: dev, arena: NewArena(dev), half: precision == BF16, add: add}
 						c.run(m)
-						results[i] = m.results()
+						results[i], steps = m.results(), max(1, m.steps)
 					}
 					if err := gpu.Err(); err != nil {
 						t.Fatal(err)
 					}
 					for i, want := range results[0] {
-						if got := results[1][i]; !(math.Abs(got-want) <= tolerance*(1+math.Abs(want))) {
+						if got := results[1][i]; !(math.Abs(got-want) <= steps*tolerance*(1+math.Abs(want))) {
 							t.Fatalf("add %v: number %d of the results is %g on the GPU, %g on the CPU", add, i, got, want)
 						}
 					}

@@ -1,6 +1,9 @@
 package tensor
 
-import "github.com/godino-ml/godino/kernels"
+import (
+	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
+)
 
 // LinearForward computes y = x·wᵀ + bias for every row. bias may be nil.
 //
@@ -8,7 +11,14 @@ import "github.com/godino-ml/godino/kernels"
 //	x    (…, in)
 //	w    (out, in)
 //	bias (out)
-func LinearForward(y, x, w, bias *Tensor) { linearForward("LinearForward", y, x, w, bias, nil) }
+func LinearForward(y, x, w, bias *Tensor) {
+	if g := y.dev.gpu; g != nil {
+		p := gemmForward("LinearForward", y, x, w, bias)
+		g.Gemm(&p)
+		return
+	}
+	linearForward("LinearForward", y, x, w, bias, nil)
+}
 
 // LinearBackward undoes y = x·wᵀ + bias. dx and then dw are overwritten, or added to if addX or addW; dbias is added to. Each may be nil: not
 // wanted.
@@ -18,6 +28,15 @@ func LinearForward(y, x, w, bias *Tensor) { linearForward("LinearForward", y, x,
 //	dbias = Σ rows of dy (out)
 func LinearBackward(dx, dw, dbias, dy, x, w *Tensor, addX, addW bool) {
 	checkLinear("LinearBackward", dy, x, w, dbias)
+	if g := dy.dev.gpu; g != nil {
+		if dx != nil {
+			p := gemmBackwardInput("LinearBackward", dx, dy, w, addX)
+			g.Gemm(&p)
+		}
+		p := gemmBackwardWeights("LinearBackward", dw, dbias, dy, x, addW)
+		g.Gemm(&p)
+		return
+	}
 	if dx != nil {
 		linearBackwardInput("LinearBackward", dx, dy, w, addX, nil)
 	}
@@ -65,6 +84,44 @@ func linearBackwardWeights(op string, dw, dbias, dy, x *Tensor, add bool) {
 		p.RowSums = dbias.data
 	}
 	dy.dev.LayerProduct(p)
+}
+
+// The same three for a GPU, to which an operation adds what it does besides. Products are of the type of the activations; parameters have a copy in it.
+
+func gemmForward(op string, y, x, w, bias *Tensor) cuda.Gemm {
+	checkLinear(op, y, x, w, bias)
+	y.written()
+	in, out := x.Cols(), y.Cols()
+	return cuda.Gemm{TransB: true, M: x.Rows(), N: out, K: in, Alpha: 1, Type: x.typ, A: x.ptr, LDA: in, B: w.factor(x.typ), LDB: in,
+		TypeC: y.typ, C: y.ptr, LDC: out, Bias: bias.f32()}
+}
+
+func gemmBackwardInput(op string, dx, dy, w *Tensor, add bool) cuda.Gemm {
+	checkLinear(op, dy, dx, w, nil)
+	dx.written()
+	in, out := dx.Cols(), dy.Cols()
+	return cuda.Gemm{M: dy.Rows(), N: in, K: out, Alpha: 1, Type: dy.typ, A: dy.ptr, LDA: out, B: w.factor(dy.typ), LDB: in,
+		TypeC: dx.typ, C: dx.ptr, LDC: in, Beta: keep(add)}
+}
+
+// gemmBackwardWeights is no product where dw and dbias are nil.
+func gemmBackwardWeights(op string, dw, dbias, dy, x *Tensor, add bool) cuda.Gemm {
+	in, out := x.Cols(), dy.Cols()
+	p := cuda.Gemm{TransA: true, M: out, K: x.Rows(), Alpha: 1, Type: dy.typ, A: dy.ptr, LDA: out, RowSums: dbias.f32()}
+	if dw != nil {
+		checkLinear(op, dy, x, dw, nil)
+		p.N, p.B, p.LDB = in, x.at(dy.typ), in
+		p.C, p.LDC, p.Beta = dw.f32(), in, keep(add)
+	}
+	return p
+}
+
+// keep is the factor of what an operation overwrites or adds to.
+func keep(add bool) float32 {
+	if add {
+		return 1
+	}
+	return 0
 }
 
 // LayerProduct computes p in the device's precision, as one of a layer's, on its threads.

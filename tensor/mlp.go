@@ -13,6 +13,22 @@ package tensor
 //
 // a (…, hidden) is room for gelu(h), taken of every block of h that is ready. h (…, hidden) is for the backward; without one it is nil.
 func MLPForward(y, a, h, x, w1, b1, w2, b2, residual *Tensor, scale *Tensor) {
+	check(residual != nil || scale == nil, "MLPForward", "no scale without a residual", y)
+	if g := x.dev.gpu; g != nil {
+		p := gemmForward("MLPForward", a, x, w1, b1)
+		p.GELU = true
+		if h != nil {
+			check(SameShape(a, h), "MLPForward", "a and h of the same shape", a, h)
+			p.H = h.at(a.typ)
+		}
+		g.Gemm(&p)
+		p = gemmForward("MLPForward", y, a, w2, b2)
+		if residual != nil {
+			gemmResidual("MLPForward", &p, y, residual, scale)
+		}
+		g.Gemm(&p)
+		return
+	}
 	if h == nil {
 		h = a
 	}
@@ -24,7 +40,6 @@ func MLPForward(y, a, h, x, w1, b1, w2, b2, residual *Tensor, scale *Tensor) {
 		}
 	})
 	if residual == nil {
-		check(scale == nil, "MLPForward", "no scale without a residual", y)
 		linearForward("MLPForward", y, a, w2, b2, nil)
 		return
 	}
@@ -38,6 +53,21 @@ func MLPBackward(dx, dw1, db1, dw2, db2, dy, x, a, h, w1, w2 *Tensor, addX, addW
 	checkLinear("MLPBackward", dy, a, w2, db2)
 	checkLinear("MLPBackward", a, x, w1, db1)
 	check(SameShape(a, h), "MLPBackward", "a and h of the same shape", a, h)
+	if g := dy.dev.gpu; g != nil {
+		if dx == nil && dw1 == nil && db1 == nil {
+			GELUForward(a, h)
+			LinearBackward(nil, dw2, db2, dy, a, w2, false, addW2)
+			return
+		}
+		// The product that makes dh has h at hand: it leaves gelu(h) in a, and dh in h's place.
+		dh := h
+		p := gemmBackwardInput("MLPBackward", dh, dy, w2, false)
+		p.MulGELUDerivative, p.H, p.Activation = true, h.ptr, a.at(h.typ)
+		g.Gemm(&p)
+		LinearBackward(nil, dw2, db2, dy, a, w2, false, addW2)
+		LinearBackward(dx, dw1, db1, dh, x, w1, addX, addW1)
+		return
+	}
 	dadh := h
 	a.dev.runElements(a.Len(), func(from, to int) {
 		a.dev.kernels.GELUAndDerivative(a.data[from:to], dadh.data[from:to], h.data[from:to])
