@@ -70,6 +70,7 @@ func cpAsync(c *compiler, in *instr) run {
 			copied.to = at
 			s := &w.b.shared
 			define(s.pending[at : at+n])
+			s.copies++
 			if !w.b.run.modes.Lazy {
 				copy(s.data[at:at+n], copied.data[:n])
 			}
@@ -108,6 +109,7 @@ func (w *warp) land(m uint32, over func(a *asyncCopy) bool) {
 			continue
 		}
 		clear(s.pending[a.to : a.to+a.n])
+		s.copies--
 		copy(s.data[a.to:a.to+a.n], a.data[:a.n])
 		w.sharedWrite(a.to, a.n, a.lane)
 		define(s.defined[a.to : a.to+a.n])

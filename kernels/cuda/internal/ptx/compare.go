@@ -1,6 +1,9 @@
 package ptx
 
-import "math/bits"
+import (
+	"math/bits"
+	"strings"
+)
 
 func init() {
 	decode("setp", setp)
@@ -8,28 +11,131 @@ func init() {
 	decode("selp", selp)
 }
 
-// comparison is an operator as a function of the bits of two values in 64 bits.
-func (c *compiler) comparison(op, typ string) func(a, b uint64) bool {
-	if typ == "f32" {
-		f := comparisonFloat(op)
-		if f == nil {
-			c.fail("comparison .%s of .f32 is unknown to the interpreter", op)
+// lanes of which something is true, whatever they hold.
+
+func lessSigned(x, y *[32]uint32) (p uint32) {
+	for i := range x {
+		var b uint32
+		if int32(x[i]) < int32(y[i]) {
+			b = 1
 		}
-		return func(a, b uint64) bool { return f(f32(uint32(a)), f32(uint32(b))) }
+		p |= b << i
 	}
-	e := extend(typ)
-	signed := typ[0] == 's'
-	less := func(a, b uint64) bool {
-		if signed {
-			return int64(e(a)) < int64(e(b))
+	return p
+}
+
+func lessUnsigned(x, y *[32]uint32) (p uint32) {
+	for i := range x {
+		var b uint32
+		if x[i] < y[i] {
+			b = 1
 		}
-		return e(a) < e(b)
+		p |= b << i
+	}
+	return p
+}
+
+func equal(x, y *[32]uint32) (p uint32) {
+	for i := range x {
+		var b uint32
+		if x[i] == y[i] {
+			b = 1
+		}
+		p |= b << i
+	}
+	return p
+}
+
+func lessFloat(x, y *[32]uint32) (p uint32) {
+	for i := range x {
+		var b uint32
+		if f32(x[i]) < f32(y[i]) {
+			b = 1
+		}
+		p |= b << i
+	}
+	return p
+}
+
+func equalFloat(x, y *[32]uint32) (p uint32) {
+	for i := range x {
+		var b uint32
+		if f32(x[i]) == f32(y[i]) {
+			b = 1
+		}
+		p |= b << i
+	}
+	return p
+}
+
+type comparison func(x, y *[32]uint32) uint32
+
+// integers compares by what less and equal say.
+func integersCompared(op string, less comparison) comparison {
+	switch op {
+	case "eq":
+		return equal
+	case "ne":
+		return func(x, y *[32]uint32) uint32 { return ^equal(x, y) }
+	case "lt", "lo":
+		return less
+	case "gt", "hi":
+		return func(x, y *[32]uint32) uint32 { return less(y, x) }
+	case "le", "ls":
+		return func(x, y *[32]uint32) uint32 { return ^less(y, x) }
+	case "ge", "hs":
+		return func(x, y *[32]uint32) uint32 { return ^less(x, y) }
+	}
+	return nil
+}
+
+func floatsCompared(op string) comparison {
+	less, equal := lessFloat, equalFloat
+	ordered := func(x, y *[32]uint32) uint32 { return equal(x, x) & equal(y, y) }
+	switch op {
+	case "eq":
+		return equal
+	case "ne":
+		return func(x, y *[32]uint32) uint32 { return less(x, y) | less(y, x) }
+	case "lt":
+		return less
+	case "le":
+		return func(x, y *[32]uint32) uint32 { return less(x, y) | equal(x, y) }
+	case "gt":
+		return func(x, y *[32]uint32) uint32 { return less(y, x) }
+	case "ge":
+		return func(x, y *[32]uint32) uint32 { return less(y, x) | equal(x, y) }
+	case "equ":
+		return func(x, y *[32]uint32) uint32 { return ^(less(x, y) | less(y, x)) }
+	case "neu":
+		return func(x, y *[32]uint32) uint32 { return ^equal(x, y) }
+	case "ltu":
+		return func(x, y *[32]uint32) uint32 { return ^(less(y, x) | equal(x, y)) }
+	case "leu":
+		return func(x, y *[32]uint32) uint32 { return ^less(y, x) }
+	case "gtu":
+		return func(x, y *[32]uint32) uint32 { return ^(less(x, y) | equal(x, y)) }
+	case "geu":
+		return func(x, y *[32]uint32) uint32 { return ^less(x, y) }
+	case "num":
+		return ordered
+	case "nan":
+		return func(x, y *[32]uint32) uint32 { return ^ordered(x, y) }
+	}
+	return nil
+}
+
+// comparison64 is an operator of integers of 64 bits.
+func comparison64(op string, signed bool) func(a, b uint64) bool {
+	less := func(a, b uint64) bool { return a < b }
+	if signed {
+		less = func(a, b uint64) bool { return int64(a) < int64(b) }
 	}
 	switch op {
 	case "eq":
-		return func(a, b uint64) bool { return e(a) == e(b) }
+		return func(a, b uint64) bool { return a == b }
 	case "ne":
-		return func(a, b uint64) bool { return e(a) != e(b) }
+		return func(a, b uint64) bool { return a != b }
 	case "lt", "lo":
 		return less
 	case "gt", "hi":
@@ -39,56 +145,17 @@ func (c *compiler) comparison(op, typ string) func(a, b uint64) bool {
 	case "ge", "hs":
 		return func(a, b uint64) bool { return !less(a, b) }
 	}
-	c.fail("comparison .%s is unknown to the interpreter", op)
-	return nil
-}
-
-func comparisonFloat(op string) func(a, b float32) bool {
-	switch op {
-	case "eq":
-		return func(a, b float32) bool { return a == b }
-	case "ne":
-		return func(a, b float32) bool { return a < b || a > b }
-	case "lt":
-		return func(a, b float32) bool { return a < b }
-	case "le":
-		return func(a, b float32) bool { return a <= b }
-	case "gt":
-		return func(a, b float32) bool { return a > b }
-	case "ge":
-		return func(a, b float32) bool { return a >= b }
-	case "equ":
-		return func(a, b float32) bool { return !(a < b || a > b) }
-	case "neu":
-		return func(a, b float32) bool { return a != b }
-	case "ltu":
-		return func(a, b float32) bool { return !(a >= b) }
-	case "leu":
-		return func(a, b float32) bool { return !(a > b) }
-	case "gtu":
-		return func(a, b float32) bool { return !(a <= b) }
-	case "geu":
-		return func(a, b float32) bool { return !(a < b) }
-	case "num":
-		return func(a, b float32) bool { return a == a && b == b }
-	case "nan":
-		return func(a, b float32) bool { return a != a || b != b }
-	}
 	return nil
 }
 
 // compared is a comparison of two operands, as a predicate by lane.
 func (c *compiler) compared(in *instr, first int) func(w *warp, m uint32) uint32 {
-	typ := in.last()
-	if in.op[0] == "set" {
-		typ = in.last()
-	}
-	op := in.op[1]
+	typ, op := in.last(), in.op[1]
 	if c.width(typ) == 8 {
-		if typ == "f64" {
-			c.fail("comparisons of .f64 are unknown to the interpreter")
+		f := comparison64(op, typ[0] == 's')
+		if f == nil || typ == "f64" {
+			c.fail("comparison .%s of .%s is unknown to the interpreter", op, typ)
 		}
-		f := c.comparison(op, typ)
 		a, b := c.source64(first), c.source64(first+1)
 		return func(w *warp, m uint32) uint32 {
 			x, y := w.r64(a, m), w.r64(b, m)
@@ -103,21 +170,39 @@ func (c *compiler) compared(in *instr, first int) func(w *warp, m uint32) uint32
 		}
 	}
 	a, b := c.source32(first), c.source32(first+1)
-	f := c.comparison(op, typ)
-	if in.has("ftz") {
-		g := f
-		f = func(a, b uint64) bool { return g(uint64(flush(uint32(a))), uint64(flush(uint32(b)))) }
+	var f comparison
+	var change func(x uint32) uint32 // of the operands
+	switch {
+	case typ == "f32":
+		f = floatsCompared(op)
+		if in.has("ftz") {
+			change = flush
+		}
+	case typ[0] == 'f' || strings.HasPrefix(typ, "bf"):
+	case typ[0] == 's':
+		f = integersCompared(op, lessSigned)
+		if c.width(typ) == 2 {
+			change = func(x uint32) uint32 { return uint32(int32(int16(x))) }
+		}
+	default:
+		f = integersCompared(op, lessUnsigned)
+		if c.width(typ) == 2 {
+			change = func(x uint32) uint32 { return x & 0xffff }
+		}
+	}
+	if f == nil {
+		c.fail("comparison .%s of .%s is unknown to the interpreter", op, typ)
 	}
 	return func(w *warp, m uint32) uint32 {
 		x, y := w.r32(a, m), w.r32(b, m)
-		var p uint32
-		for m := m; m != 0; m &= m - 1 {
-			i := bits.TrailingZeros32(m) & 31
-			if f(uint64(x[i]), uint64(y[i])) {
-				p |= 1 << i
-			}
+		if change == nil {
+			return f(x, y)
 		}
-		return p
+		var u, v [32]uint32
+		for i := range u {
+			u[i], v[i] = change(x[i]), change(y[i])
+		}
+		return f(&u, &v)
 	}
 }
 
@@ -206,13 +291,12 @@ func selp(c *compiler, in *instr) run {
 		q := w.pred(p, m)
 		x, y := w.r32(a, m&q), w.r32(b, m&^q)
 		r := w.set32(d, m)
-		for ; m != 0; m &= m - 1 {
-			i := bits.TrailingZeros32(m) & 31
-			if q>>i&1 != 0 {
-				r[i] = x[i]
-			} else {
-				r[i] = y[i]
-			}
+		t := *y
+		blend(&t, x, q)
+		if m == all {
+			*r = t
+			return
 		}
+		blend(r, &t, m)
 	}
 }

@@ -439,6 +439,9 @@ func (c *compiler) source(cl class, o operand) int {
 		switch cl {
 		case class32:
 			bits = uint64(uint32(bits))
+			if widths[c.in.last()] == 2 {
+				bits &= 0xffff // registers of 16 bits have nothing above
+			}
 		case classPred:
 			if bits != 0 {
 				bits = 1

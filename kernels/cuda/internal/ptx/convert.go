@@ -244,8 +244,29 @@ func (c *compiler) integers(to, from string, sat bool) run {
 	o := c.arg(1)
 	if o.kind == register && o.class == class32 {
 		a := c.source32(1)
-		if c.arg(0).class == class32 && !sat && c.width(to) == 4 && c.width(from) == 4 {
-			return unary32(c.dest32(0), a, func(x uint32) uint32 { return x })
+		narrow := c.arg(0).class == class32 && !sat
+		switch {
+		case narrow && from[1:] == "32" && to[1:] == "32", narrow && to[1:] == "32" && from == "u16":
+			return loop1(c.dest32(0), a, func(r, x *[32]uint32) { *r = *x })
+		case narrow && from[1:] == "32" && to[1:] == "16" && c.arg(0).width == 2:
+			return loop1(c.dest32(0), a, func(r, x *[32]uint32) {
+				for i := range r {
+					r[i] = x[i] & 0xffff
+				}
+			})
+		case !narrow && !sat && from[1:] == "32" && to[1:] == "64":
+			d := c.dest64(0)
+			return func(w *warp, m uint32) {
+				x, r := w.r32(a, m), w.set64(d, m)
+				for ; m != 0; m &= m - 1 {
+					i := bits.TrailingZeros32(m) & 31
+					if signed {
+						r[i] = uint64(int64(int32(x[i])))
+					} else {
+						r[i] = uint64(x[i])
+					}
+				}
+			}
 		}
 		return c.toAny(to, func(w *warp, m uint32, r *[32]uint64) {
 			x := w.r32(a, m)

@@ -245,7 +245,7 @@ func (b *block) start(number int) {
 		if rest := threads - w.id*32; rest < 32 {
 			w.mask = 1<<rest - 1
 		}
-		w.done, w.waiting, w.signal, w.count = false, false, goOn, 0
+		w.done, w.waiting, w.signal, w.count, w.last = false, false, goOn, 0, nil
 		w.async = async{list: w.async.list[:0]}
 		w.loaded, w.more = nil, nil
 		clear(w.defR)
@@ -269,6 +269,35 @@ func (b *block) start(number int) {
 			}
 		}
 	}
+}
+
+// size is what blocks have to have in common to be used again.
+type size struct {
+	program *program
+	threads [3]int
+	shared  int
+}
+
+// resting are blocks that a launch has done with, by size.
+var resting sync.Map // of size to *sync.Pool of *block
+
+func (l *launch) pool() *sync.Pool {
+	key := size{l.program, l.threads, l.sharedBytes()}
+	p, ok := resting.Load(key)
+	if !ok {
+		p, _ = resting.LoadOrStore(key, &sync.Pool{})
+	}
+	return p.(*sync.Pool)
+}
+
+// block is a block for a launch.
+func (l *launch) block(pool *sync.Pool, c *cluster, rank int) *block {
+	b, ok := pool.Get().(*block)
+	if !ok {
+		return newBlock(l, c, rank)
+	}
+	b.run, b.cluster, b.rank = l, c, rank
+	return b
 }
 
 func newBlock(l *launch, c *cluster, rank int) *block {
@@ -360,10 +389,11 @@ func (l *launch) run() error {
 	var next atomic.Int64
 	var mutex sync.Mutex
 	var first error
+	pool := l.pool()
 	worker := func() {
 		c := &cluster{}
 		for i := range size {
-			c.blocks = append(c.blocks, newBlock(l, c, i))
+			c.blocks = append(c.blocks, l.block(pool, c, i))
 		}
 		defer func() {
 			switch r := recover().(type) {
@@ -384,6 +414,13 @@ func (l *launch) run() error {
 		for !l.stop.Load() {
 			n := int(next.Add(1)) - 1
 			if n >= clusters {
+				for _, b := range c.blocks {
+					b.run, b.cluster, b.more = nil, nil, nil
+					for _, w := range b.warps {
+						w.last, w.more = nil, nil
+					}
+					pool.Put(b)
+				}
 				return
 			}
 			l.place(c, shuffle(n, clusters))

@@ -1,9 +1,6 @@
 package ptx
 
-import (
-	"math"
-	"math/bits"
-)
+import "math"
 
 func init() {
 	for _, op := range []string{"fma", "rcp", "sqrt", "rsqrt", "ex2", "lg2", "sin", "cos", "tanh", "copysign", "testp"} {
@@ -134,6 +131,13 @@ func float(c *compiler, in *instr) run {
 	}
 	two := func(f func(x, y uint32) uint32) run {
 		b := c.source32(2)
+		if ftz && !sat {
+			return loop2(d, a, b, func(r, x, y *[32]uint32) {
+				for i := range r {
+					r[i] = flush(f(flush(x[i]), flush(y[i])))
+				}
+			})
+		}
 		if ftz {
 			return binary32(d, a, b, func(x, y uint32) uint32 { return finish(f(flush(x), flush(y))) })
 		}
@@ -225,49 +229,54 @@ func float(c *compiler, in *instr) run {
 
 // floatAdd is x + y with the sign of y turned by sign.
 func floatAdd(d, a, b int, sign uint32, ftz bool) run {
-	return func(w *warp, m uint32) {
-		x, y := w.r32(a, m), w.r32(b, m)
-		r := w.set32(d, m)
-		for ; m != 0; m &= m - 1 {
-			i := bits.TrailingZeros32(m) & 31
-			u, v := x[i], y[i]^sign
-			if ftz {
-				r[i] = flush(bits32(f32(flush(u)) + f32(flush(v))))
-			} else {
-				r[i] = bits32(f32(u) + f32(v))
+	if ftz {
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = flush(bits32(f32(flush(x[i])) + f32(flush(y[i]^sign))))
 			}
-		}
+		})
 	}
+	return loop2(d, a, b, func(r, x, y *[32]uint32) {
+		for i := range r {
+			r[i] = bits32(f32(x[i]) + f32(y[i]^sign))
+		}
+	})
 }
 
 func floatMul(d, a, b int, ftz bool) run {
-	return func(w *warp, m uint32) {
-		x, y := w.r32(a, m), w.r32(b, m)
-		r := w.set32(d, m)
-		for ; m != 0; m &= m - 1 {
-			i := bits.TrailingZeros32(m) & 31
-			if ftz {
+	if ftz {
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
 				r[i] = flush(bits32(f32(flush(x[i])) * f32(flush(y[i]))))
-			} else {
-				r[i] = bits32(f32(x[i]) * f32(y[i]))
 			}
-		}
+		})
 	}
+	return loop2(d, a, b, func(r, x, y *[32]uint32) {
+		for i := range r {
+			r[i] = bits32(f32(x[i]) * f32(y[i]))
+		}
+	})
 }
 
 func floatFMA(d, a, b, e int, ftz bool) run {
-	return func(w *warp, m uint32) {
-		x, y, z := w.r32(a, m), w.r32(b, m), w.r32(e, m)
-		r := w.set32(d, m)
-		for ; m != 0; m &= m - 1 {
-			i := bits.TrailingZeros32(m) & 31
+	return loop3(d, a, b, e, func(r, x, y, z *[32]uint32) {
+		for i := range r {
+			u, v, t := x[i], y[i], z[i]
 			if ftz {
-				r[i] = flush(bits32(fma32(f32(flush(x[i])), f32(flush(y[i])), f32(flush(z[i])))))
-			} else {
-				r[i] = bits32(fma32(f32(x[i]), f32(y[i]), f32(z[i])))
+				u, v, t = flush(u), flush(v), flush(t)
+			}
+			// As fma32, whose first case is nearly all.
+			s := float64(float64(f32(u))*float64(f32(v))) + float64(f32(t))
+			if n := math.Float64bits(s); n&0x1fffffff != 0x10000000 && n>>52&0x7ff >= 1023-126 || s == 0 {
+				r[i] = bits32(float32(s))
+				continue
+			}
+			r[i] = bits32(fma32(f32(u), f32(v), f32(t)))
+			if ftz {
+				r[i] = flush(r[i])
 			}
 		}
-	}
+	})
 }
 
 // toBF16 rounds to nearest, ties to even.

@@ -125,6 +125,18 @@ func wide(c *compiler, in *instr, typ string) run {
 			z = *w.r64(plus, m)
 		}
 		r := w.set64(d, m)
+		if m == all {
+			if signed {
+				for i := range r {
+					r[i] = uint64(int64(int32(x[i]))*int64(int32(y[i]))) + z[i]
+				}
+			} else {
+				for i := range r {
+					r[i] = uint64(x[i])*uint64(y[i]) + z[i]
+				}
+			}
+			return
+		}
 		for ; m != 0; m &= m - 1 {
 			i := bits.TrailingZeros32(m) & 31
 			if signed {
@@ -175,28 +187,35 @@ func integer32(c *compiler, in *instr, signed bool) run {
 	b := c.source32(2)
 	switch in.op[0] {
 	case "add":
-		return func(w *warp, m uint32) {
-			x, y := w.r32(a, m), w.r32(b, m)
-			r := w.set32(d, m)
-			if m == all {
-				for i := range r {
-					r[i] = x[i] + y[i]
-				}
-				return
-			}
-			for ; m != 0; m &= m - 1 {
-				i := bits.TrailingZeros32(m) & 31
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
 				r[i] = x[i] + y[i]
 			}
-		}
+		})
 	case "sub":
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x - y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] - y[i]
+			}
+		})
 	case "and":
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x & y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] & y[i]
+			}
+		})
 	case "or":
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x | y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] | y[i]
+			}
+		})
 	case "xor":
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x ^ y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] ^ y[i]
+			}
+		})
 	case "mul":
 		switch {
 		case high && signed:
@@ -204,26 +223,58 @@ func integer32(c *compiler, in *instr, signed bool) run {
 		case high:
 			return binary32(d, a, b, func(x, y uint32) uint32 { return uint32(uint64(x) * uint64(y) >> 32) })
 		}
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x * y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] * y[i]
+			}
+		})
 	case "div", "rem":
 		return division32(d, a, b, signed, in.op[0] == "rem")
 	case "min":
 		if signed {
-			return binary32(d, a, b, func(x, y uint32) uint32 { return uint32(min(int32(x), int32(y))) })
+			return loop2(d, a, b, func(r, x, y *[32]uint32) {
+				for i := range r {
+					r[i] = uint32(min(int32(x[i]), int32(y[i])))
+				}
+			})
 		}
-		return binary32(d, a, b, func(x, y uint32) uint32 { return min(x, y) })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = min(x[i], y[i])
+			}
+		})
 	case "max":
 		if signed {
-			return binary32(d, a, b, func(x, y uint32) uint32 { return uint32(max(int32(x), int32(y))) })
+			return loop2(d, a, b, func(r, x, y *[32]uint32) {
+				for i := range r {
+					r[i] = uint32(max(int32(x[i]), int32(y[i])))
+				}
+			})
 		}
-		return binary32(d, a, b, func(x, y uint32) uint32 { return max(x, y) })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = max(x[i], y[i])
+			}
+		})
 	case "shl":
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x << y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] << y[i]
+			}
+		})
 	case "shr":
 		if signed {
-			return binary32(d, a, b, func(x, y uint32) uint32 { return uint32(int32(x) >> y) })
+			return loop2(d, a, b, func(r, x, y *[32]uint32) {
+				for i := range r {
+					r[i] = uint32(int32(x[i]) >> y[i])
+				}
+			})
 		}
-		return binary32(d, a, b, func(x, y uint32) uint32 { return x >> y })
+		return loop2(d, a, b, func(r, x, y *[32]uint32) {
+			for i := range r {
+				r[i] = x[i] >> y[i]
+			}
+		})
 	case "mul24":
 		if high {
 			break
@@ -239,7 +290,11 @@ func integer32(c *compiler, in *instr, signed bool) run {
 		case high:
 			return ternary32(d, a, b, e, func(x, y, z uint32) uint32 { return uint32(uint64(x)*uint64(y)>>32) + z })
 		}
-		return ternary32(d, a, b, e, func(x, y, z uint32) uint32 { return x*y + z })
+		return loop3(d, a, b, e, func(r, x, y, z *[32]uint32) {
+			for i := range r {
+				r[i] = x[i]*y[i] + z[i]
+			}
+		})
 	case "sad":
 		return ternary32(d, a, b, e, func(x, y, z uint32) uint32 {
 			if signed && int32(x) > int32(y) || !signed && x > y {
@@ -450,22 +505,17 @@ func integer64(c *compiler, in *instr, signed bool) run {
 	b := c.source64(2)
 	switch in.op[0] {
 	case "add":
-		return func(w *warp, m uint32) {
-			x, y := w.r64(a, m), w.r64(b, m)
-			r := w.set64(d, m)
-			if m == all {
-				for i := range r {
-					r[i] = x[i] + y[i]
-				}
-				return
-			}
-			for ; m != 0; m &= m - 1 {
-				i := bits.TrailingZeros32(m) & 31
+		return loop64(d, a, b, func(r, x, y *[32]uint64) {
+			for i := range r {
 				r[i] = x[i] + y[i]
 			}
-		}
+		})
 	case "sub":
-		return binary64(d, a, b, func(x, y uint64) uint64 { return x - y })
+		return loop64(d, a, b, func(r, x, y *[32]uint64) {
+			for i := range r {
+				r[i] = x[i] - y[i]
+			}
+		})
 	case "mul":
 		switch {
 		case in.has("hi") && signed:
@@ -482,11 +532,23 @@ func integer64(c *compiler, in *instr, signed bool) run {
 		case in.has("hi"):
 			return binary64(d, a, b, func(x, y uint64) uint64 { hi, _ := bits.Mul64(x, y); return hi })
 		}
-		return binary64(d, a, b, func(x, y uint64) uint64 { return x * y })
+		return loop64(d, a, b, func(r, x, y *[32]uint64) {
+			for i := range r {
+				r[i] = x[i] * y[i]
+			}
+		})
 	case "and":
-		return binary64(d, a, b, func(x, y uint64) uint64 { return x & y })
+		return loop64(d, a, b, func(r, x, y *[32]uint64) {
+			for i := range r {
+				r[i] = x[i] & y[i]
+			}
+		})
 	case "or":
-		return binary64(d, a, b, func(x, y uint64) uint64 { return x | y })
+		return loop64(d, a, b, func(r, x, y *[32]uint64) {
+			for i := range r {
+				r[i] = x[i] | y[i]
+			}
+		})
 	case "xor":
 		return binary64(d, a, b, func(x, y uint64) uint64 { return x ^ y })
 	case "min":
@@ -555,6 +617,12 @@ func mixed64(c *compiler, in *instr, signed bool) run {
 		return func(w *warp, m uint32) {
 			x, n := w.r64(a, m), w.r32(b, m)
 			r := w.set64(d, m)
+			if left && m == all {
+				for i := range r {
+					r[i] = x[i] << n[i]
+				}
+				return
+			}
 			for ; m != 0; m &= m - 1 {
 				i := bits.TrailingZeros32(m) & 31
 				switch {

@@ -205,6 +205,21 @@ func (w *warp) localAt(p uint64, n, lane int, what string) int {
 
 // missing counts the bytes that have no value.
 func missing(defined []byte) int {
+	const ones = 0x0101010101010101
+	switch len(defined) {
+	case 4:
+		if little.Uint32(defined) == ones&(1<<32-1) {
+			return 0
+		}
+	case 8:
+		if little.Uint64(defined) == ones {
+			return 0
+		}
+	case 16:
+		if little.Uint64(defined) == ones && little.Uint64(defined[8:]) == ones {
+			return 0
+		}
+	}
 	n := 0
 	for _, d := range defined {
 		n += 1 - int(d)
@@ -213,7 +228,20 @@ func missing(defined []byte) int {
 }
 
 func define(defined []byte) {
-	for i := range defined {
-		defined[i] = 1
+	const ones = 0x0101010101010101
+	switch len(defined) {
+	case 2:
+		little.PutUint16(defined, ones&(1<<16-1))
+	case 4:
+		little.PutUint32(defined, ones&(1<<32-1))
+	case 8:
+		little.PutUint64(defined, ones)
+	case 16:
+		little.PutUint64(defined, ones)
+		little.PutUint64(defined[8:], ones)
+	default:
+		for i := range defined {
+			defined[i] = 1
+		}
 	}
 }

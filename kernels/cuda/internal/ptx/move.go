@@ -180,7 +180,12 @@ func cvta(c *compiler, in *instr) run {
 	if in.has("to") {
 		add = -add
 	}
-	return unary64(c.dest64(0), c.source64(1), func(a uint64) uint64 { return a + add })
+	a := c.source64(1)
+	return loop64(c.dest64(0), a, a, func(r, x, _ *[32]uint64) {
+		for i := range r {
+			r[i] = x[i] + add
+		}
+	})
 }
 
 // addressOf prepares the addresses of an access.
@@ -230,6 +235,13 @@ func ld(c *compiler, in *instr) run {
 	}
 	total := n * len(dst)
 	signed := typ[0] == 's'
+	fit := truncate(dst[0].width)
+	if dst[0].kind != register {
+		fit = truncate(8)
+	}
+	if n == 4 && !wide && (s == global || s == sharedSpace) {
+		return loadWords(s, at, to)
+	}
 	return func(w *warp, m uint32) {
 		var p [32]uint64
 		at(w, m, &p)
@@ -237,7 +249,7 @@ func ld(c *compiler, in *instr) run {
 			i := bits.TrailingZeros32(m) & 31
 			b, undefined := w.load(s, p[i], total, i)
 			if undefined != 0 {
-				w.undefinedLoad(in, dst, p[i], total, undefined, i)
+				w.undefinedLoad(p[i], total, undefined, i)
 			}
 			for j, t := range to {
 				var v uint64
@@ -264,7 +276,7 @@ func ld(c *compiler, in *instr) run {
 					w.q[t][i] = v
 					w.defQ[t] |= 1 << i
 				} else {
-					w.r[t][i] = uint32(v)
+					w.r[t][i] = uint32(fit(v))
 					w.defR[t] |= 1 << i
 				}
 			}
@@ -272,7 +284,37 @@ func ld(c *compiler, in *instr) run {
 	}
 }
 
-func (w *warp) undefinedLoad(in *instr, dst []operand, p uint64, n, undefined, lane int) {
+// loadWords is ld of registers of 32 bits.
+func loadWords(s space, at func(w *warp, m uint32, to *[32]uint64), to []int) run {
+	n := 4 * len(to)
+	return func(w *warp, m uint32) {
+		var p [32]uint64
+		at(w, m, &p)
+		for _, t := range to {
+			w.defR[t] |= m
+		}
+		for ; m != 0; m &= m - 1 {
+			i := bits.TrailingZeros32(m) & 31
+			var b []byte
+			var undefined int
+			if s == global {
+				a, at := w.globalAt(p[i], n, i, "read")
+				w.racesRead(a, at, n, i)
+				b, undefined = a.data[at:at+n], missing(a.defined[at:at+n])
+			} else {
+				b, undefined = w.loadShared(p[i], n, i)
+			}
+			if undefined != 0 {
+				w.undefinedLoad(p[i], n, undefined, i)
+			}
+			for j, t := range to {
+				w.r[t][i] = little.Uint32(b[4*j:])
+			}
+		}
+	}
+}
+
+func (w *warp) undefinedLoad(p uint64, n, undefined, lane int) {
 	w.fail(lane, "read of memory that nobody wrote: %d of the %d bytes at %#x", undefined, n, p)
 }
 

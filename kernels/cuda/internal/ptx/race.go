@@ -36,11 +36,17 @@ func (w *warp) racesRead(a *allocation, at, n, lane int) {
 	a.shadows()
 	me := l.tag | uint32(w.b.number%manyBlocks)<<4
 	for i := at / 4; 4*i < at+n; i++ {
-		mask := uint32(bytesOf(i, at, n))
+		mask := uint32(15)
+		if n < 4 {
+			mask = uint32(bytesOf(i, at, n))
+		}
 		if x := atomic.LoadUint32(&a.writer[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
 			w.fail(lane, "race: read of global memory at %#x, which block %d of this launch wrote", a.base+uint64(at), x>>4&manyBlocks)
 		}
 		x := atomic.LoadUint32(&a.reader[i])
+		if x == me|15 {
+			continue
+		}
 		for {
 			y := me | mask
 			if x>>22 == me>>22 {
@@ -69,11 +75,17 @@ func (w *warp) racesWrite(a *allocation, at, n, lane int) {
 	a.shadows()
 	me := l.tag | uint32(w.b.number%manyBlocks)<<4
 	for i := at / 4; 4*i < at+n; i++ {
-		mask := uint32(bytesOf(i, at, n))
+		mask := uint32(15)
+		if n < 4 {
+			mask = uint32(bytesOf(i, at, n))
+		}
 		if x := atomic.LoadUint32(&a.reader[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
 			w.fail(lane, "race: write of global memory at %#x, which another block of this launch read", a.base+uint64(at))
 		}
 		x := atomic.LoadUint32(&a.writer[i])
+		if x == me|15 {
+			continue
+		}
 		for {
 			y := me | mask
 			if x>>22 == me>>22 {

@@ -43,7 +43,76 @@ func (w *warp) setPred(reg int, m, value uint32) {
 
 const all = ^uint32(0)
 
-// Instructions whose lanes do not know of each other.
+// Instructions whose lanes do not know of each other. The loops do all 32 lanes, what nobody runs too: a loop with no condition is faster. What they give for
+// lanes outside of m is thrown away.
+
+func loop1(d, a int, f func(r, x *[32]uint32)) run {
+	return func(w *warp, m uint32) {
+		x := w.r32(a, m)
+		r := w.set32(d, m)
+		if m == all {
+			f(r, x)
+			return
+		}
+		var t [32]uint32
+		f(&t, x)
+		blend(r, &t, m)
+	}
+}
+
+func loop2(d, a, b int, f func(r, x, y *[32]uint32)) run {
+	return func(w *warp, m uint32) {
+		x, y := w.r32(a, m), w.r32(b, m)
+		r := w.set32(d, m)
+		if m == all {
+			f(r, x, y)
+			return
+		}
+		var t [32]uint32
+		f(&t, x, y)
+		blend(r, &t, m)
+	}
+}
+
+func loop3(d, a, b, c int, f func(r, x, y, z *[32]uint32)) run {
+	return func(w *warp, m uint32) {
+		x, y, z := w.r32(a, m), w.r32(b, m), w.r32(c, m)
+		r := w.set32(d, m)
+		if m == all {
+			f(r, x, y, z)
+			return
+		}
+		var t [32]uint32
+		f(&t, x, y, z)
+		blend(r, &t, m)
+	}
+}
+
+func loop64(d, a, b int, f func(r, x, y *[32]uint64)) run {
+	return func(w *warp, m uint32) {
+		x, y := w.r64(a, m), w.r64(b, m)
+		r := w.set64(d, m)
+		if m == all {
+			f(r, x, y)
+			return
+		}
+		var t [32]uint64
+		f(&t, x, y)
+		for ; m != 0; m &= m - 1 {
+			i := bits.TrailingZeros32(m) & 31
+			r[i] = t[i]
+		}
+	}
+}
+
+func blend(r, t *[32]uint32, m uint32) {
+	for ; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros32(m) & 31
+		r[i] = t[i]
+	}
+}
+
+// The same a lane at a time, for what is rare or slow.
 
 func unary32(d, a int, f func(a uint32) uint32) run {
 	return func(w *warp, m uint32) {

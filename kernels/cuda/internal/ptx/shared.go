@@ -5,6 +5,7 @@ type shared struct {
 	data    []byte
 	defined []byte
 	pending []byte // 1 for bytes to which an asynchronous copy is under way
+	copies  int    // how many are under way
 	warps   int
 	// By words of 4 bytes: the clock of the last write, its warp and which bytes; by word and warp the clock of the last read, and which bytes.
 	writer []uint64
@@ -20,6 +21,7 @@ func (s *shared) make(bytes, warps int) {
 func (s *shared) reset() {
 	clear(s.defined)
 	clear(s.pending)
+	s.copies = 0
 }
 
 func (w *warp) sharedAt(p uint64, n, lane int, what string) int {
@@ -29,6 +31,9 @@ func (w *warp) sharedAt(p uint64, n, lane int, what string) int {
 	}
 	if p&uint64(n-1) != 0 {
 		w.fail(lane, "%s of %d bytes at %d of shared memory, which is not aligned to them", what, n, p)
+	}
+	if s.copies == 0 {
+		return int(p)
 	}
 	for _, x := range s.pending[p : p+uint64(n)] {
 		if x != 0 {
@@ -64,8 +69,11 @@ func bytesOf(i, at, n int) uint64 {
 
 func (w *warp) sharedRead(at, n, lane int) {
 	s := &w.b.shared
+	mask := uint64(15)
 	for i := at / 4; 4*i < at+n; i++ {
-		mask := bytesOf(i, at, n)
+		if n < 4 {
+			mask = bytesOf(i, at, n)
+		}
 		if x := s.writer[i]; x != 0 {
 			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
 				w.fail(lane, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
@@ -83,7 +91,10 @@ func (w *warp) sharedRead(at, n, lane int) {
 func (w *warp) sharedWrite(at, n, lane int) {
 	s := &w.b.shared
 	for i := at / 4; 4*i < at+n; i++ {
-		mask := bytesOf(i, at, n)
+		mask := uint64(15)
+		if n < 4 {
+			mask = bytesOf(i, at, n)
+		}
 		x := s.writer[i]
 		if x != 0 {
 			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
