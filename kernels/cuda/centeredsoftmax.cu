@@ -32,7 +32,7 @@ template <class T> INLINE void logits(float (&y)[8], const T *x, const float *ce
 // A block a row, which it reads twice (the second time out of the second-level cache, mostly): for the largest element and the sum, at one go, and for the
 // result. entropy[r] = −Σ y·ln y, index[r] is the column of the largest element, and used[index[r]] becomes 1, each unless null. Bytes an element of bf16: 2
 // read, 2 written. 128 × 65,536: 34 MB, 8 µs.
-template <class T> INLINE void forward(T *y, const T *x, const float *center, const float *scale, float *entropy, int *index, u32 *used, int n) {
+template <class T> INLINE void forward(T *y, const T *x, const float *center, const float *scale, float *entropy, int *index, float *used, int n) {
     __shared__ float4 rows[32];
     i64 at = (i64)blockIdx_x * n;
     x += at;
@@ -64,7 +64,7 @@ template <class T> INLINE void forward(T *y, const T *x, const float *center, co
         int first = row.at < n ? row.at : 0;
         if (entropy) entropy[blockIdx_x] = ln2 * (log2_approx(row.s.sum) - div_rn(row.s.moment, row.s.sum));
         if (index) index[blockIdx_x] = first;
-        if (used) asm volatile("red.or.b32 [%0], 1;" ::"l"(used + first) : "memory"); // several rows may have the same
+        if (used) asm volatile("red.or.b32 [%0], 0x3f800000;" ::"l"(used + first) : "memory"); // 1, if it was 0 or 1; several rows may have the same
     }
     float inv = div_rn(1.f, row.s.sum);
     for (int i = 8 * threadIdx_x; i < n; i += step) {
@@ -77,7 +77,7 @@ template <class T> INLINE void forward(T *y, const T *x, const float *center, co
 }
 
 #define FORWARD(name, T)                                                                                                                               \
-    KERNEL(name, 1024)(T * y, const T *x, const float *center, const float *scale, float *entropy, int *index, u32 *used, int n) {                    \
+    KERNEL(name, 1024)(T * y, const T *x, const float *center, const float *scale, float *entropy, int *index, float *used, int n) {                    \
         forward(y, x, center, scale, entropy, index, used, n);                                                                                         \
     }
 FORWARD(centeredsoftmax_forward_f32, float)

@@ -53,10 +53,10 @@ func TestCenteredSoftmax(t *testing.T) {
 				}
 				x = cudatest.Round(typ, x)
 				y, c := cudatest.Put(d, typ, x), cudatest.Put(d, cuda.Float32, center)
-				entropy, index, used := d.Alloc(4*rows), cudatest.PutInts(d, make([]int32, rows)), cudatest.PutInts(d, make([]int32, n))
+				entropy, index, used := d.Alloc(4*rows), cudatest.PutInts(d, make([]int32, rows)), cudatest.Put(d, cuda.Float32, make([]float32, n))
 				d.CenteredSoftmaxForward(y, y, c, cudatest.Put(d, cuda.Float32, []float32{scale}), entropy, index, used, rows, n, typ)
-				got, h, at, flags := cudatest.Get(d, y, typ, rows*n), cudatest.Get(d, entropy, cuda.Float32, rows), cudatest.GetInts(d, index, rows), cudatest.GetInts(d, used, n)
-				marked := make([]int32, n)
+				got, h, at, flags := cudatest.Get(d, y, typ, rows*n), cudatest.Get(d, entropy, cuda.Float32, rows), cudatest.GetInts(d, index, rows), cudatest.Get(d, used, cuda.Float32, n)
+				marked := make([]float32, n)
 				for r := range rows {
 					best, sum, wantH := 0, 0.0, 0.0
 					logits := make([]float64, n)
@@ -93,7 +93,7 @@ func TestCenteredSoftmax(t *testing.T) {
 				}
 				for i, f := range flags {
 					if f != marked[i] {
-						t.Fatalf("%v, %d columns: used[%d] is %d, want %d", typ, n, i, f, marked[i])
+						t.Fatalf("%v, %d columns: used[%d] is %g, want %g", typ, n, i, f, marked[i])
 					}
 				}
 				// Not wanted.

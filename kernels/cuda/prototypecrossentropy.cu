@@ -20,7 +20,8 @@ template <class T> INLINE void targets(float *sums, const T *target, int n) {
 // With y = scale·logits[r]: lse[r] = ln Σ exp y and loss[r] = Σ_i sums[i]·lse[r] − Σ_i Σ target[i]·y over the row's targets. A block a row. Bytes: the logits
 // once; a target once for every row that has it, out of the second-level cache. DINO's step of 64 images with ten crops, 640 rows of 65,536 in bf16: 84 MB of
 // logits and 1,152 rows of targets, 151 MB: 50 µs.
-template <class T> INLINE void forward(float *loss, float *lse, const T *logits, const T *target, const float *sums, const int *start, const int *index, int n, float scale) {
+template <class X, class T>
+INLINE void forward(float *loss, float *lse, const X *logits, const T *target, const float *sums, const int *start, const int *index, int n, float scale) {
     __shared__ float4 parts[32];
     int r = blockIdx_x, from = start[r], to = start[r + 1];
     logits += (i64)r * n;
@@ -65,8 +66,8 @@ template <class T> INLINE void forward(float *loss, float *lse, const T *logits,
 
 // dlogits[r] = weight·dloss·scale·(Σ_i sums[i]·exp(scale·logits[r] − lse[r]) − Σ_i target[i]), the gradient of weight·dloss·Σ loss. dlogits may be logits;
 // dloss may be null, 1. A block 2,048 columns of a row. Bytes: logits read and written once, targets as above; the same step: 168 MB and 151 MB, 70 µs.
-template <class T>
-INLINE void backward(T *dlogits, const T *logits, const T *target, const float *lse, const float *sums, const int *start, const int *index, const float *dloss, int n,
+template <class X, class T>
+INLINE void backward(X *dlogits, const X *logits, const T *target, const float *lse, const float *sums, const int *start, const int *index, const float *dloss, int n,
                      float scale, float weight) {
     int r = blockIdx_y, from = start[r], to = start[r + 1], i = 8 * (blockIdx_x * blockDim_x + threadIdx_x);
     if (i >= n) return;
@@ -89,15 +90,21 @@ INLINE void backward(T *dlogits, const T *logits, const T *target, const float *
     put8(dlogits + i, d, n - i, vector);
 }
 
-#define CROSSENTROPY(suffix, T)                                                                                                                        \
-    KERNEL(prototypecrossentropy_targets_##suffix, 1024)(float *sums, const T *target, int n) { targets(sums, target, n); }                            \
-    KERNEL(prototypecrossentropy_forward_##suffix, 256)(float *loss, float *lse, const T *logits, const T *target, const float *sums,                  \
+#define TARGETS(suffix, T)                                                                                                                             \
+    KERNEL(prototypecrossentropy_targets_##suffix, 1024)(float *sums, const T *target, int n) { targets(sums, target, n); }
+TARGETS(f32, float)
+TARGETS(bf16, bf16)
+
+// X of the logits, T of the targets.
+#define CROSSENTROPY(suffix, X, T)                                                                                                                     \
+    KERNEL(prototypecrossentropy_forward_##suffix, 256)(float *loss, float *lse, const X *logits, const T *target, const float *sums,                  \
                                                         const int *start, const int *index, int n, float scale) {                                      \
         forward(loss, lse, logits, target, sums, start, index, n, scale);                                                                              \
     }                                                                                                                                                  \
-    KERNEL(prototypecrossentropy_backward_##suffix, 256)(T * dlogits, const T *logits, const T *target, const float *lse, const float *sums,           \
+    KERNEL(prototypecrossentropy_backward_##suffix, 256)(X * dlogits, const X *logits, const T *target, const float *lse, const float *sums,           \
                                                          const int *start, const int *index, const float *dloss, int n, float scale, float weight) {   \
         backward(dlogits, logits, target, lse, sums, start, index, dloss, n, scale, weight);                                                           \
     }
-CROSSENTROPY(f32, float)
-CROSSENTROPY(bf16, bf16)
+CROSSENTROPY(f32_f32, float, float)
+CROSSENTROPY(bf16_bf16, bf16, bf16)
+CROSSENTROPY(bf16_f32, bf16, float)

@@ -13,7 +13,8 @@ import (
 func TestCrossEntropy(t *testing.T) {
 	cudatest.Modes(t, func(t *testing.T, d *cuda.Device) {
 		rng := rand.New(rand.NewPCG(1, 2))
-		for _, typ := range []cuda.Type{cuda.Float32, cuda.BFloat16} {
+		for _, types := range [][2]cuda.Type{{cuda.Float32, cuda.Float32}, {cuda.BFloat16, cuda.BFloat16}, {cuda.BFloat16, cuda.Float32}} {
+			typ, ofTarget := types[0], types[1]
 			for _, n := range []int{1, 9, 64, 250, 2048, 5000} {
 				for offset := range 2 { // of the addresses, in elements
 					const T, scale, weight, dloss = 3, 4.0, 0.25, 3.0
@@ -33,11 +34,11 @@ func TestCrossEntropy(t *testing.T) {
 					for i := range target {
 						target[i] = rng.Float32() / float32(n) // sums that are not 1
 					}
-					logits, target = cudatest.Round(typ, logits), cudatest.Round(typ, target)
-					put := func(x []float32) cuda.Ptr {
+					logits, target = cudatest.Round(typ, logits), cudatest.Round(ofTarget, target)
+					put := func(typ cuda.Type, x []float32) cuda.Ptr {
 						return cudatest.Put(d, typ, append(make([]float32, offset), x...)).Add(offset, typ)
 					}
-					c := &cuda.CrossEntropy{R: R, T: T, N: n, Type: typ, Logits: put(logits), Target: put(target), Start: cudatest.PutInts(d, start),
+					c := &cuda.CrossEntropy{R: R, T: T, N: n, Type: typ, TypeTarget: ofTarget, Logits: put(typ, logits), Target: put(ofTarget, target), Start: cudatest.PutInts(d, start),
 						Index: cudatest.PutInts(d, index), Scale: scale, Loss: d.Alloc(4 * R), LSE: d.Alloc(4 * R), TargetSum: d.Alloc(4 * T)}
 					d.CrossEntropyForward(c)
 					loss, lse, sums := cudatest.Get(d, c.Loss, cuda.Float32, R), cudatest.Get(d, c.LSE, cuda.Float32, R), cudatest.Get(d, c.TargetSum, cuda.Float32, T)
@@ -52,7 +53,7 @@ func TestCrossEntropy(t *testing.T) {
 						}
 					}
 
-					what := fmt.Sprintf("%v, %d columns, offset %d: ", typ, n, offset)
+					what := fmt.Sprintf("%v, %d columns, offset %d: ", types, n, offset)
 					sum := func(i int) (s float64) {
 						for _, v := range target[i*n : (i+1)*n] {
 							s += float64(v)
