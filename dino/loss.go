@@ -35,14 +35,13 @@ type Loss struct {
 	sum        *tensor.Tensor // (1, K), of the teacher's logits
 	seen       int            // rows of it
 	entropySum float64
-	used       []bool // prototypes that were somebody's largest
-	entropy    *tensor.Tensor
-	argmax     []int
+	used       *tensor.Tensor // (K), 1 for prototypes that were somebody's largest
+	entropy    *tensor.Tensor // (2B) of the batch at hand
 }
 
 // NewLoss makes the loss of K outputs and V views, its centre at 0.
 func NewLoss(dev *tensor.Device, outDim, views int) *Loss {
-	return &Loss{Center: tensor.New(dev, 1, outDim), sum: tensor.New(dev, 1, outDim), used: make([]bool, outDim), views: views,
+	return &Loss{Center: tensor.New(dev, 1, outDim), sum: tensor.New(dev, 1, outDim), used: tensor.New(dev, outDim), views: views,
 		scale: tensor.NewScalars(dev, 1)}
 }
 
@@ -52,17 +51,11 @@ func (l *Loss) Target(teacher *tensor.Tensor, temp float64) *tensor.Tensor {
 	l.prepare(teacher)
 	l.scale.Set(0, float32(1/temp))
 	l.scale.Send()
-	tensor.CenteredSoftmaxForward(l.target, teacher, l.Center, l.scale.At(0))
+	tensor.CenteredSoftmaxForward(l.target, teacher, l.Center, l.scale.At(0), l.entropy, l.used)
 	tensor.SumRows(l.sum, teacher)
 	l.seen += teacher.Rows()
-
-	tensor.EntropyForward(l.entropy, l.target)
 	for _, h := range l.entropy.Floats() {
 		l.entropySum += float64(h)
-	}
-	tensor.ArgMaxRows(l.argmax, l.target)
-	for _, k := range l.argmax {
-		l.used[k] = true
 	}
 	return l.target
 }
@@ -75,7 +68,6 @@ func (l *Loss) prepare(teacher *tensor.Tensor) {
 	n := teacher.Rows()
 	l.target = tensor.New(teacher.Device(), teacher.Shape()...)
 	l.entropy = tensor.New(teacher.Device(), n)
-	l.argmax = make([]int, n)
 	l.pairs = tensor.NewPairs(pairs(n/globalViews, l.views))
 }
 
@@ -112,7 +104,7 @@ func (l *Loss) UpdateCenter() {
 // Discard forgets the teacher's logits since the last update.
 func (l *Loss) Discard() {
 	tensor.Fill(l.sum, 0)
-	clear(l.used)
+	l.used.Zero()
 	l.seen, l.entropySum = 0, 0
 }
 
@@ -121,13 +113,7 @@ func (l *Loss) Entropy() float64 { return l.entropySum / float64(max(l.seen, 1))
 
 // Prototypes is how many outputs were the teacher's largest for some crop since the last update.
 func (l *Loss) Prototypes() int {
-	n := 0
-	for _, u := range l.used {
-		if u {
-			n++
-		}
-	}
-	return n
+	return int(tensor.Sum(l.used))
 }
 
 // CenterNorm is ‖c‖₂.

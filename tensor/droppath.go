@@ -4,7 +4,8 @@ package tensor
 // keep, otherwise 0, as Uniform(seed, step, pass, block, branch, i) < keep decides. scale (B).
 func DropPath(scale *Tensor, seed uint64, step *Count, pass uint64, block, branch int, keep float64) {
 	if g := scale.dev.gpu; g != nil {
-		panic(noKernel())
+		g.DropPath(scale.f32(), scale.n, seed, step.at(), pass, block, branch, keep)
+		return
 	}
 	for i := range scale.data {
 		scale.data[i] = 0

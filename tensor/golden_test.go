@@ -41,10 +41,10 @@ var goldenRows = []struct {
 	}},
 	{"weight_norm_linear", func(y, dy *Tensor, xs, dxs []*Tensor) {
 		x, g, v := xs[0], xs[1], xs[2]
-		PrototypesForward(y, x, v, g)
+		PrototypesForward(nil, y, x, v, g)
 		Fill(dxs[1], 0)
 		Fill(dxs[2], 0)
-		PrototypesBackward(dxs[0], dxs[2], dxs[1], dy, x, v, g, false, true)
+		PrototypesBackward(nil, dxs[0], dxs[2], dxs[1], dy, x, v, g, false, true)
 	}},
 }
 

@@ -130,6 +130,31 @@ var gpuCases = []gpuCase{
 			MLPBackward(m.grad(2, 3, 8), m.weights(16, 8), m.sum(16), m.weights(8, 16), m.sum(8), dy, x, a, h, w1, w2, m.add, m.add, m.add)
 		}
 	}},
+	{"CenteredSoftmax", func(m *gpuMaker) {
+		x, center, used := m.act(5, 300), m.float32(300), m.result(300)
+		used.Zero()
+		CenteredSoftmaxForward(m.out(5, 300), x, center, Scalar(m.dev, 4), m.result(5), used)
+		CenteredSoftmaxForward(m.out(5, 300), x, center, Scalar(m.dev, 4), nil, nil)
+	}},
+	{"DropPath", func(m *gpuMaker) {
+		DropPath(m.result(50), 1, NewCount(m.dev, 1<<33+7), 3, 4, 1, 0.7)
+	}},
+	{"Prototypes", func(m *gpuMaker) {
+		z, v, g := m.act(6, 24), m.float32(70, 24), m.float32(70, 1)
+		PrototypesForward(m.arena, m.result(6, 70), z, v, g)
+		dlogits := m.random(m.arena.NewFloat32(6, 70), m.half)
+		PrototypesBackward(m.arena, m.grad(6, 24), m.weights(70, 24), m.sum(70, 1), dlogits, z, v, g, m.add, m.add)
+		PrototypesBackward(m.arena, nil, nil, m.sum(70, 1), dlogits, z, v, g, m.add, m.add)
+	}},
+	{"PrototypeCrossEntropy", func(m *gpuMaker) {
+		z, v, g, target := m.act(6, 24), m.float32(70, 24), m.float32(70, 1), m.float32(2, 70)
+		pairs := NewPairs([][]int{{1}, {0}, {0, 1}, {}, {1, 0}, {0}})
+		for _, dloss := range []*Tensor{nil, Scalar(m.dev, 0.5)} {
+			lse, sum := m.result(6), m.result(2)
+			kept := PrototypeCrossEntropyForward(m.arena, m.result(6), lse, sum, z, v, g, target, pairs, 2)
+			PrototypeCrossEntropyBackward(m.arena, kept, m.grad(6, 24), m.weights(70, 24), m.sum(70, 1), z, v, g, target, lse, sum, pairs, 2, 0.02, dloss, m.add, m.add)
+		}
+	}},
 }
 
 // gpuMaker makes the tensors of a gpuCase, with the same numbers on every device, and keeps what is written to them.

@@ -1,6 +1,10 @@
 package tensor
 
-import "math"
+import (
+	"math"
+
+	"github.com/godino-ml/godino/kernels/cuda"
+)
 
 // PrototypeCrossEntropyForward computes the cross-entropy with soft targets of the logits of prototypes (see PrototypesForward), which it
 // forgets block by block,
@@ -8,10 +12,20 @@ import "math"
 //	loss[r] = −Σ_{i ∈ pairs[r]} Σ_k target[i,k]·logsoftmax(scale·z[r]·wᵀ)[k],
 //
 // for scale > 0 (the inverse of a temperature). target (T, K), loss (R). pairs lists the rows of target that each row is compared with;
-// there may be none. Kept for the backward: lse (R), the logarithm of Σ_k exp(scale·logits[r]), and targetSum (T), Σ_k target[i].
-func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor, pairs *Pairs, scale float32) {
+// there may be none. Kept for the backward: lse (R), the logarithm of Σ_k exp(scale·logits[r]), and targetSum (T), Σ_k target[i]; and, on a GPU
+// alone, w and the logits, in memory that a lends: 2·K·(R+D) bytes of bf16, 117 MB for DINO's 65,536 outputs, 640 crops and 256 columns. To make
+// them again would cost as much as a third of the backward.
+func PrototypeCrossEntropyForward(a *Arena, loss, lse, targetSum, z, v, g, target *Tensor, pairs *Pairs, scale float32) *PrototypeProducts {
 	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyForward", z, v, g, target, targetSum, lse, pairs)
 	check(loss.Len() == p.rows, "PrototypeCrossEntropyForward", "loss (R)", loss)
+	if g := p.dev.gpu; g != nil {
+		kept := &PrototypeProducts{w: p.whole(a), logits: a.lend(z.typ, p.rows*p.count, []int{p.rows, p.count})}
+		p.logitsOnGPU(kept.logits, kept.w)
+		c := p.crossEntropy(kept.logits, lse, targetSum, target, pairs, scale)
+		c.Loss = loss.f32()
+		g.CrossEntropyForward(c)
+		return kept
+	}
 	k := p.dev.kernels
 	p.dev.runRows(target.Rows(), p.count, func(from, to int) {
 		for i := from; i < to; i++ {
@@ -55,12 +69,32 @@ func PrototypeCrossEntropyForward(loss, lse, targetSum, z, v, g, target *Tensor,
 		}
 	})
 	p.dev.release(parts)
+	return nil
+}
+
+// PrototypeProducts are what a GPU keeps from PrototypeCrossEntropyForward for its backward; nil on a CPU.
+type PrototypeProducts struct{ w, logits *Tensor }
+
+// crossEntropy is what the kernels are told.
+func (p *prototypes) crossEntropy(logits, lse, targetSum, target *Tensor, pairs *Pairs, scale float32) *cuda.CrossEntropy {
+	start, index := pairs.on(p.dev)
+	return &cuda.CrossEntropy{R: p.rows, T: target.Rows(), N: p.count, Type: logits.typ, TypeTarget: target.typ, Logits: logits.ptr, Target: target.ptr,
+		Start: start, Index: index, Scale: scale, LSE: lse.f32(), TargetSum: targetSum.f32()}
 }
 
 // PrototypeCrossEntropyBackward computes the gradients of weight·dloss·Σ loss[r], making the logits again block by block. dloss (1); nil is 1. dv
 // and then dz are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not wanted. The target has no gradient.
-func PrototypeCrossEntropyBackward(dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, pairs *Pairs, scale, weight float32, dloss *Tensor, addZ, addV bool) {
+// kept is what the forward has returned, which serves once; a is the arena that it was given.
+func PrototypeCrossEntropyBackward(a *Arena, kept *PrototypeProducts, dz, dv, dg, z, v, g, target, lse, targetSum *Tensor, pairs *Pairs, scale, weight float32, dloss *Tensor, addZ, addV bool) {
 	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, pairs)
+	if g := p.dev.gpu; g != nil {
+		c := p.crossEntropy(kept.logits, lse, targetSum, target, pairs, scale)
+		g.CrossEntropyBackward(c, kept.logits.ptr, dloss.f32(), weight)
+		p.undoOnGPU("PrototypeCrossEntropyBackward", a, dz, dv, dg, kept.logits, kept.w, addZ, addV)
+		a.Free(kept.logits)
+		a.Free(kept.w)
+		return
+	}
 	k, w := p.dev.kernels, weight*dloss.scalar()*scale
 	p.undo("PrototypeCrossEntropyBackward", dz, dv, dg, addZ, addV, func(s *prototypeScratch, from, n int) {
 		p.multiply(p.logits(s.logits, n, s, n), s)

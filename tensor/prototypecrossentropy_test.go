@@ -35,8 +35,8 @@ func newPrototypesCase(dev *Device, r, d, k int, spread float32) *prototypesCase
 }
 
 func (c *prototypesCase) run() {
-	PrototypeCrossEntropyForward(c.loss, c.lse, c.targetSum, c.z, c.v, c.g, c.target, NewPairs(c.rows), c.scale)
-	PrototypeCrossEntropyBackward(c.dz, c.dv, c.dg, c.z, c.v, c.g, c.target, c.lse, c.targetSum, NewPairs(c.rows), c.scale, c.weight, nil, false, true)
+	PrototypeCrossEntropyForward(nil, c.loss, c.lse, c.targetSum, c.z, c.v, c.g, c.target, NewPairs(c.rows), c.scale)
+	PrototypeCrossEntropyBackward(nil, nil, c.dz, c.dv, c.dg, c.z, c.v, c.g, c.target, c.lse, c.targetSum, NewPairs(c.rows), c.scale, c.weight, nil, false, true)
 }
 
 // reference computes the same in float64, with all logits at once.

@@ -1,6 +1,9 @@
 package tensor
 
-import "github.com/godino-ml/godino/kernels"
+import (
+	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
+)
 
 // Prototypes are the rows of a weight-normalised linear layer without bias (Salimans, Kingma 2016),
 //
@@ -12,10 +15,16 @@ import "github.com/godino-ml/godino/kernels"
 //
 // Letters: R rows of z, D the length of a row, K prototypes; v (K, D), g (K, 1).
 
-// PrototypesForward computes logits = z·wᵀ. logits (R, K), z (R, D).
-func PrototypesForward(logits, z, v, g *Tensor) {
+// PrototypesForward computes logits = z·wᵀ. logits (R, K), z (R, D). a lends a GPU memory until it returns.
+func PrototypesForward(a *Arena, logits, z, v, g *Tensor) {
 	p := checkPrototypes("PrototypesForward", z, v, g)
 	check(logits.Rows() == p.rows && logits.Cols() == p.count, "PrototypesForward", "logits (R,K), z (R,D), v (K,D), g (K,1)", logits, z, v, g)
+	if p.dev.gpu != nil {
+		w := p.whole(a)
+		p.logitsOnGPU(logits, w)
+		a.Free(w)
+		return
+	}
 	p.run(p.blocks, func(block int, s *prototypeScratch) {
 		from, n := p.bounds(block)
 		p.normalise(s, from, n)
@@ -24,10 +33,21 @@ func PrototypesForward(logits, z, v, g *Tensor) {
 }
 
 // PrototypesBackward undoes logits = z·wᵀ. dv and then dz are overwritten, or added to if addV or addZ; dg is added to. Each may be nil: not
-// wanted.
-func PrototypesBackward(dz, dv, dg, dlogits, z, v, g *Tensor, addZ, addV bool) {
+// wanted. a lends a GPU memory until it returns.
+func PrototypesBackward(a *Arena, dz, dv, dg, dlogits, z, v, g *Tensor, addZ, addV bool) {
 	p := checkPrototypes("PrototypesBackward", z, v, g)
 	check(dlogits.Rows() == p.rows && dlogits.Cols() == p.count, "PrototypesBackward", "dlogits (R,K), z (R,D), v (K,D), g (K,1)", dlogits, z, v, g)
+	if p.dev.gpu != nil {
+		w, d := p.whole(a), dlogits
+		if d.typ != z.typ {
+			d = a.lend(z.typ, p.rows*p.count, []int{p.rows, p.count})
+			Copy(d, dlogits)
+			defer a.Free(d)
+		}
+		p.undoOnGPU("PrototypesBackward", a, dz, dv, dg, d, w, addZ, addV)
+		a.Free(w)
+		return
+	}
 	p.undo("PrototypesBackward", dz, dv, dg, addZ, addV, func(s *prototypeScratch, from, n int) {
 		for r := range p.rows {
 			copy(s.dlogits[r*n:(r+1)*n], dlogits.data[r*p.count+from:])
@@ -135,8 +155,7 @@ func (p *prototypes) multiply(x kernels.Product, s *prototypeScratch) {
 
 // undo makes the gradients from those of the logits, which gradient writes to s.dlogits for n prototypes: s has their w.
 func (p *prototypes) undo(op string, dz, dv, dg *Tensor, addZ, addV bool, gradient func(s *prototypeScratch, from, n int)) {
-	check((dz == nil || SameShape(dz, p.z)) && (dv == nil || SameShape(dv, p.v)) && (dg == nil || dg.Len() == p.count),
-		op, "dz as z, dv as v, dg as g, or nil", dz, dv, dg, p.z, p.v, p.g)
+	p.checkGradients(op, dz, dv, dg)
 	spans, area := min(p.blocks, prototypeSpans), p.rows*p.dim
 	var sums []float32 // dz of every span
 	if dz != nil {
@@ -169,6 +188,11 @@ func (p *prototypes) undo(op string, dz, dv, dg *Tensor, addZ, addV bool, gradie
 	p.dev.release(sums)
 }
 
+func (p *prototypes) checkGradients(op string, dz, dv, dg *Tensor) {
+	check((dz == nil || SameShape(dz, p.z)) && (dv == nil || SameShape(dv, p.v)) && (dg == nil || dg.Len() == p.count),
+		op, "dz as z, dv as v, dg as g, or nil", dz, dv, dg, p.z, p.v, p.g)
+}
+
 // undoNormalise makes of the gradient s.dw those of v and g, for n prototypes.
 func (p *prototypes) undoNormalise(dv, dg *Tensor, addV bool, s *prototypeScratch, from, n int) {
 	for i := range n {
@@ -183,4 +207,38 @@ func (p *prototypes) undoNormalise(dv, dg *Tensor, addV bool, s *prototypeScratc
 			dg.data[from+i] += d
 		}
 	}
+}
+
+// whole is all of w on a GPU, in the type of z.
+func (p *prototypes) whole(a *Arena) *Tensor {
+	w := a.lend(p.z.typ, p.count*p.dim, []int{p.count, p.dim})
+	p.dev.gpu.WeightNormForward(w.ptr, p.v.f32(), p.g.f32(), p.count, p.dim, w.typ)
+	return w
+}
+
+// logitsOnGPU computes logits = z·wᵀ.
+func (p *prototypes) logitsOnGPU(logits, w *Tensor) {
+	p.dev.gpu.Gemm(&cuda.Gemm{TransB: true, M: p.rows, N: p.count, K: p.dim, Alpha: 1, Type: w.typ, A: p.z.ptr, LDA: p.dim, B: w.ptr, LDB: p.dim,
+		TypeC: logits.typ, C: logits.ptr, LDC: p.count})
+}
+
+// undoOnGPU makes the gradients from those of the logits, which have the type of z.
+func (p *prototypes) undoOnGPU(op string, a *Arena, dz, dv, dg, dlogits, w *Tensor, addZ, addV bool) {
+	p.checkGradients(op, dz, dv, dg)
+	if dz != nil {
+		x := cuda.Gemm{M: p.rows, N: p.dim, K: p.count, Alpha: 1, Type: w.typ, A: dlogits.ptr, LDA: p.count, B: w.ptr, LDB: p.dim,
+			TypeC: dz.typ, C: dz.ptr, LDC: p.dim}
+		if addZ {
+			x.Beta = 1
+		}
+		p.dev.gpu.Gemm(&x)
+	}
+	if dv == nil && dg == nil {
+		return
+	}
+	dw := a.NewFloat32(p.count, p.dim)
+	p.dev.gpu.Gemm(&cuda.Gemm{TransA: true, M: p.count, N: p.dim, K: p.rows, Alpha: 1, Type: w.typ, A: dlogits.ptr, LDA: p.count, B: p.z.ptr, LDB: p.dim,
+		TypeC: dw.typ, C: dw.ptr, LDC: p.dim})
+	p.dev.gpu.WeightNormBackward(dv.f32(), dg.f32(), dw.ptr, p.v.f32(), p.g.f32(), p.count, p.dim, addV)
+	a.Free(dw)
 }

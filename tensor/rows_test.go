@@ -49,13 +49,13 @@ var rowsCases = []rowsCase{
 		MLPBackward(m.out(70, 40), m.out(50, 40), m.grad(50), m.out(30, 50), m.grad(30), m.in(70, 30), m.in(70, 40), m.in(70, 50), m.in(70, 50), m.in(50, 40), m.in(30, 50), add, add, add)
 	}},
 	{"Prototypes", func(m *rowsMaker, add bool) {
-		PrototypesBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), m.in(5, 30011), m.in(5, 40), m.in(30011, 40), m.in(30011, 1), add, add)
+		PrototypesBackward(nil, m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), m.in(5, 30011), m.in(5, 40), m.in(30011, 40), m.in(30011, 1), add, add)
 	}},
 	{"PrototypeCrossEntropy", func(m *rowsMaker, add bool) {
 		rows := [][]int{{1}, {0}, {0, 1}, {}, {1, 0, 1}}
 		z, v, g, target, loss, lse, sum := m.in(5, 40), m.in(30011, 40), m.in(30011, 1), m.in(2, 30011), m.grad(5), m.grad(5), m.grad(2)
-		PrototypeCrossEntropyForward(loss, lse, sum, z, v, g, target, NewPairs(rows), 10)
-		PrototypeCrossEntropyBackward(m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, NewPairs(rows), 10, 0.3, nil, add, add)
+		PrototypeCrossEntropyForward(nil, loss, lse, sum, z, v, g, target, NewPairs(rows), 10)
+		PrototypeCrossEntropyBackward(nil, nil, m.out(5, 40), m.out(30011, 40), m.grad(30011, 1), z, v, g, target, lse, sum, NewPairs(rows), 10, 0.3, nil, add, add)
 	}},
 	{"AdamW", func(m *rowsMaker, add bool) {
 		c := kernels.AdamWCoefficients{Decay: 0.99, Beta1: 0.9, Beta2: 0.999, Rest1: 0.1, Rest2: 0.001, StepSize: 0.1, InvSqrtBias: 2, Eps: 1e-8, GradScale: 0.7, Momentum: 0.9}
@@ -266,8 +266,8 @@ func TestCenteredSoftmax(t *testing.T) {
 			want.data[i] = 25 * (v - center.data[i%4099])
 		}
 		SoftmaxForward(want, want)
-		CenteredSoftmaxForward(y, x, center, Scalar(dev, 25))
-		CenteredSoftmaxForward(x, x, center, Scalar(dev, 25))
+		CenteredSoftmaxForward(y, x, center, Scalar(dev, 25), nil, nil)
+		CenteredSoftmaxForward(x, x, center, Scalar(dev, 25), nil, nil)
 		for i, v := range want.data {
 			if !(math.Abs(float64(y.data[i]-v)) <= 2e-5*float64(v)+1e-38) || x.data[i] != y.data[i] {
 				t.Fatalf("element %d: %g, in place %g, want %g", i, y.data[i], x.data[i], v)
@@ -313,11 +313,11 @@ func TestRowsUnwanted(t *testing.T) {
 	LayerNormBackward(nil, nil, db2, dy, x, w, mean, rstd, false)
 	z, v, g, dlogits := m.in(9, 65), m.in(700, 65), m.in(700), m.in(9, 700)
 	dz, dv, dg := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
-	PrototypesBackward(dz, dv, dg, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, dz, dv, dg, dlogits, z, v, g, false, true)
 	dz2, dv2, dg2 := m.out(9, 65), New(dev, 700, 65), New(dev, 700)
-	PrototypesBackward(dz2, nil, nil, dlogits, z, v, g, false, true)
-	PrototypesBackward(nil, dv2, nil, dlogits, z, v, g, false, true)
-	PrototypesBackward(nil, nil, dg2, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, dz2, nil, nil, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, nil, dv2, nil, dlogits, z, v, g, false, true)
+	PrototypesBackward(nil, nil, nil, dg2, dlogits, z, v, g, false, true)
 	for k, pair := range [][2]*Tensor{{dx, dx2}, {dw, dw2}, {db, db2}, {dz, dz2}, {dv, dv2}, {dg, dg2}} {
 		for i, v := range pair[0].data {
 			if v != pair[1].data[i] {
@@ -335,23 +335,23 @@ func TestRowsShapeErrors(t *testing.T) {
 		"GELUForward":            func() { GELUForward(a, b) },
 		"GELUBackward":           func() { GELUBackward(a, b, a, false) },
 		"SoftmaxForward":         func() { SoftmaxForward(a, b) },
-		"CenteredSoftmaxForward": func() { CenteredSoftmaxForward(b, b, row, Scalar(dev, 1)) },
+		"CenteredSoftmaxForward": func() { CenteredSoftmaxForward(b, b, row, Scalar(dev, 1), nil, nil) },
 		"LogSoftmaxBackward":     func() { LogSoftmaxBackward(a, a, b, true) },
 		"LayerNormForward":       func() { LayerNormForward(b, nil, nil, b, row, row, 1e-6) },
 		"LayerNormBackward":      func() { LayerNormBackward(nil, nil, nil, a, a, row, row, row, true) },
 		"L2NormalizeForward":     func() { L2NormalizeForward(a, row, a, 1e-12) },
-		"PrototypesForward":      func() { PrototypesForward(a, a, b, row) },
-		"PrototypesBackward":     func() { PrototypesBackward(a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true, true) },
+		"PrototypesForward":      func() { PrototypesForward(nil, a, a, b, row) },
+		"PrototypesBackward":     func() { PrototypesBackward(nil, a, b, nil, New(dev, 3, 4), a, New(dev, 4, 4), row, true, true) },
 		"AddForward":             func() { AddForward(a, a, b) },
 		"Residual":               func() { Residual(a, a, a, New(dev, 2)) },
 		"SelectSamples":          func() { SelectSamples(a, b, []int{2, 1, 0}, 1, false) },
 		"ResidualSamples":        func() { ResidualSamples(b, b, a, []int{0, 1, 4}, 1) },
 		"ScaleRows":              func() { ScaleRows(a, a, New(dev, 2), true) },
 		"PrototypeCrossEntropyForward": func() {
-			PrototypeCrossEntropyForward(row, row, row, b, a, New(dev, 3), b, NewPairs([][]int{{0}, {0}, {0}, {4}}), 1)
+			PrototypeCrossEntropyForward(nil, row, row, row, b, a, New(dev, 3), b, NewPairs([][]int{{0}, {0}, {0}, {4}}), 1)
 		},
 		"PrototypeCrossEntropyBackward": func() {
-			PrototypeCrossEntropyBackward(a, nil, nil, b, a, New(dev, 3), b, row, row, NewPairs(make([][]int, 4)), 1, 1, nil, true, true)
+			PrototypeCrossEntropyBackward(nil, nil, a, nil, nil, b, a, New(dev, 3), b, row, row, NewPairs(make([][]int, 4)), 1, 1, nil, true, true)
 		},
 		"AdamW":   func() { AdamW(a.dev, []AdamWStep{{P: a, M: a, V: a, G: a}, {P: a, M: a, V: a, G: row}}) },
 		"EMA":     func() { EMA(a.dev, []*Tensor{a}, []*Tensor{row}, Scalar(a.dev, 0.5)) },

@@ -9,13 +9,30 @@ func SoftmaxForward(y, x *Tensor) {
 }
 
 // CenteredSoftmaxForward computes the softmax of scale·(x − center) over the last dimension, for scale > 0: DINO's teacher. scale (1); center (K) is
-// one row as long as x's last dimension. y may be x.
-func CenteredSoftmaxForward(y, x, center, scale *Tensor) {
-	check(SameShape(y, x) && center.Len() == x.Cols(), "CenteredSoftmaxForward", "y (…,K), x (…,K), center (K)", y, x, center)
+// one row as long as x's last dimension. y may be x. Of every row it also writes the entropy of y (see EntropyForward), and it sets that element of
+// used (K) to 1 where the row has its largest, the first of several; it leaves the others. Either may be nil: not wanted.
+func CenteredSoftmaxForward(y, x, center, scale, entropy, used *Tensor) {
+	n := x.Cols()
+	check(SameShape(y, x) && center.Len() == n && (entropy == nil || entropy.Len() == x.Rows()) && (used == nil || used.Len() == n), "CenteredSoftmaxForward",
+		"y (…,K), x (…,K), center (K), entropy (rows), used (K)", y, x, center, entropy, used)
+	if g := x.dev.gpu; g != nil {
+		g.CenteredSoftmaxForward(y.at(x.typ), x.ptr, center.f32(), scale.f32(), entropy.f32(), 0, used.f32(), x.Rows(), n, x.typ)
+		return
+	}
 	a := scale.scalar()
 	forRows(x, func(from, to int) {
 		x.dev.kernels.CenteredSoftmaxForward(y.data[from:to], x.data[from:to], center.data, a)
 	})
+	if entropy != nil {
+		EntropyForward(entropy, y)
+	}
+	if used != nil {
+		largest := make([]int, x.Rows())
+		ArgMaxRows(largest, y)
+		for _, k := range largest {
+			used.data[k] = 1
+		}
+	}
 }
 
 // SoftmaxBackward computes the gradient dx of the input from the gradient dy of the output y, or adds it to dx.

@@ -31,7 +31,7 @@ var RowOperations = []RowOperation{
 	{"SoftmaxForward", 2, 1, 1, 197, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxForward(x[0], x[1]) }},
 	{"SoftmaxBackward", 3, 2, 1, 197, 0, 0, func(x []*tensor.Tensor, v vectors) { tensor.SoftmaxBackward(x[0], x[1], x[2], false) }},
 	{"TeacherSoftmax", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) {
-		tensor.CenteredSoftmaxForward(x[0], x[1], v.b, tensor.Scalar(x[0].Device(), 25))
+		tensor.CenteredSoftmaxForward(x[0], x[1], v.b, tensor.Scalar(x[0].Device(), 25), nil, nil)
 	}},
 	{"LogSoftmaxForward", 2, 1, 1, 65536, 1, 0, func(x []*tensor.Tensor, v vectors) { tensor.LogSoftmaxForward(x[0], x[1]) }},
 	{"SoftCrossEntropyForward", 2, 2, 0, 256, 1, 0, func(x []*tensor.Tensor, v vectors) {
