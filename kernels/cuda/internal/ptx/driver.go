@@ -4,23 +4,36 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/godino-ml/godino/kernels/cuda"
 )
 
-// Driver runs kernels in the interpreter. Everything is done when it is called, but what a graph records.
+// Driver runs kernels in the interpreter. What the compute stream is given is done at once, but what a graph records. What the stream of copies is given is
+// done at once, too, or with Modes.Lazy when an event behind it is waited for: a program that does not wait finds the memory as it was.
 type Driver struct {
 	info      cuda.Info
 	modes     Modes
 	memory    memory
 	modules   []*module
 	functions []*kernel
-	events    []time.Time
+	events    []*event
+	host      [][]byte
+	copies    []func() error // what the stream of copies has not done yet
+	copied    int            // what it has done
 	capture   *graph
 	graphs    []*graph
 	launched  func(kernel string)
+}
+
+// event is a place in a stream.
+type event struct {
+	recorded, captured bool
+	time               time.Time
+	copies             int // what the stream of copies has been given before it; 0 on the compute stream
 }
 
 // graph is what a capture recorded.
@@ -77,14 +90,55 @@ func (d *Driver) Forget(p cuda.Ptr, bytes int) {
 	})
 }
 
-// HostMemory is plain memory.
+// HostMemory is plain memory, which the driver knows.
 func (d *Driver) HostMemory(bytes int) ([]byte, error) {
-	m := make([]byte, bytes)
-	return m, nil
+	m := make([]byte, max(bytes, 1))
+	d.host = append(d.host, m)
+	return m[:bytes], nil
 }
 
-// FreeHostMemory has nothing to do.
-func (d *Driver) FreeHostMemory(m []byte) error { return nil }
+// FreeHostMemory forgets it; copies that read it are done first.
+func (d *Driver) FreeHostMemory(m []byte) error {
+	for i, h := range d.host {
+		if unsafe.SliceData(h) == unsafe.SliceData(m) {
+			d.host = slices.Delete(d.host, i, i+1)
+			return d.catchUp(d.copied + len(d.copies))
+		}
+	}
+	return errors.New("free of what is not HostMemory")
+}
+
+func (d *Driver) isHost(m []byte) bool {
+	p := uintptr(unsafe.Pointer(unsafe.SliceData(m)))
+	for _, h := range d.host {
+		if from := uintptr(unsafe.Pointer(unsafe.SliceData(h))); p >= from && p+uintptr(len(m)) <= from+uintptr(len(h)) {
+			return true
+		}
+	}
+	return false
+}
+
+// later does a step of the stream of copies, now or when it is waited for.
+func (d *Driver) later(step func() error) error {
+	d.copies = append(d.copies, step)
+	if d.modes.Lazy {
+		return nil
+	}
+	return d.catchUp(d.copied + len(d.copies))
+}
+
+// catchUp does the first n of all that the stream of copies was ever given.
+func (d *Driver) catchUp(n int) error {
+	for d.copied < n {
+		step := d.copies[0]
+		d.copies = d.copies[1:]
+		d.copied++
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 var parsed sync.Map // of [32]byte to *module
 
@@ -185,8 +239,15 @@ func (d *Driver) TensorMap(m *cuda.TensorMap) ([128]byte, error) {
 // encodeTensorMap is set by the file that reads tensor maps.
 var encodeTensorMap func(m *cuda.TensorMap) ([128]byte, error)
 
-// Upload copies to the device. While a graph is captured src must stay as it is until the graph is run: then it is read.
+// Upload copies to the device: HostMemory when the stream comes to it, other memory as it is now.
 func (d *Driver) Upload(s cuda.Stream, dst cuda.Ptr, src []byte) error {
+	host := d.isHost(src)
+	if d.capture != nil && s == cuda.Compute && !host {
+		return errors.New("a copy of ordinary memory cannot be part of a graph: use HostMemory")
+	}
+	if !host && s != cuda.Compute && d.modes.Lazy {
+		src = slices.Clone(src)
+	}
 	step := func() error {
 		a, at, err := d.memory.bytes(uint64(dst), len(src))
 		if err == nil {
@@ -196,7 +257,7 @@ func (d *Driver) Upload(s cuda.Stream, dst cuda.Ptr, src []byte) error {
 		return err
 	}
 	if s != cuda.Compute {
-		return step()
+		return d.later(step)
 	}
 	return d.do(step)
 }
@@ -225,10 +286,14 @@ func (d *Driver) read(dst []byte, src cuda.Ptr) error {
 
 // DownloadLater copies from the device in the order of the stream.
 func (d *Driver) DownloadLater(s cuda.Stream, dst []byte, src cuda.Ptr) error {
-	if s != cuda.Compute {
-		return d.read(dst, src)
+	if !d.isHost(dst) {
+		return errors.New("a copy that is not waited for needs HostMemory")
 	}
-	return d.do(func() error { return d.read(dst, src) })
+	step := func() error { return d.read(dst, src) }
+	if s != cuda.Compute {
+		return d.later(step)
+	}
+	return d.do(step)
 }
 
 // Copy copies within the device, with what is undefined.
@@ -271,39 +336,54 @@ func (d *Driver) Fill(dst cuda.Ptr, word uint32, n int) error {
 
 // NewEvent makes an event.
 func (d *Driver) NewEvent() (cuda.Event, error) {
-	d.events = append(d.events, time.Time{})
+	d.events = append(d.events, &event{})
 	return cuda.Event(len(d.events)), nil
 }
 
-func (d *Driver) event(e cuda.Event) (*time.Time, error) {
+func (d *Driver) event(e cuda.Event) (*event, error) {
 	if e == 0 || int(e) > len(d.events) {
 		return nil, fmt.Errorf("event %d does not exist", e)
 	}
-	return &d.events[e-1], nil
+	return d.events[e-1], nil
 }
 
-// Record notes the time.
+// Record notes the time and the place.
 func (d *Driver) Record(e cuda.Event, s cuda.Stream) error {
-	t, err := d.event(e)
-	if err == nil {
-		*t = time.Now()
+	v, err := d.event(e)
+	if err != nil {
+		return err
 	}
-	return err
+	*v = event{recorded: true, time: time.Now(), captured: d.capture != nil && s == cuda.Compute}
+	if s != cuda.Compute {
+		v.copies = d.copied + len(d.copies)
+	}
+	return nil
 }
 
-// Wait has nothing to wait for.
+// Wait makes sure that the copies before the event are done. An event that was never recorded is not waited for.
 func (d *Driver) Wait(s cuda.Stream, e cuda.Event) error {
-	_, err := d.event(e)
-	return err
+	v, err := d.event(e)
+	switch {
+	case err != nil:
+		return err
+	case v.captured != (d.capture != nil && s == cuda.Compute) && v.recorded:
+		return errors.New("a graph cannot wait for an event from outside of it, nor a stream for one from inside of a graph")
+	case s != cuda.Compute:
+		return nil
+	}
+	return d.catchUp(v.copies)
 }
 
-// SyncEvent has nothing to wait for.
+// SyncEvent makes sure that the copies before the event are done.
 func (d *Driver) SyncEvent(e cuda.Event) error {
-	if d.capture != nil {
-		return fmt.Errorf("waiting for an event: %w", errCapture)
+	v, err := d.event(e)
+	switch {
+	case err != nil:
+		return err
+	case v.captured:
+		return errors.New("an event of a graph cannot be waited for")
 	}
-	_, err := d.event(e)
-	return err
+	return d.catchUp(v.copies)
 }
 
 // Elapsed is the time between two records, in seconds.
@@ -316,18 +396,18 @@ func (d *Driver) Elapsed(from, to cuda.Event) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if a.IsZero() || b.IsZero() {
+	if !a.recorded || !b.recorded || a.captured || b.captured {
 		return 0, errors.New("an event that was never recorded")
 	}
-	return b.Sub(*a).Seconds(), nil
+	return b.time.Sub(a.time).Seconds(), d.catchUp(max(a.copies, b.copies))
 }
 
-// Sync has nothing to wait for.
+// Sync makes sure that all copies are done.
 func (d *Driver) Sync() error {
 	if d.capture != nil {
 		return fmt.Errorf("synchronisation: %w", errCapture)
 	}
-	return nil
+	return d.catchUp(d.copied + len(d.copies))
 }
 
 // BeginCapture begins a graph.
@@ -376,6 +456,7 @@ func (d *Driver) FreeGraph(g cuda.Graph) error {
 
 // Close gives all memory back.
 func (d *Driver) Close() error {
+	err := d.catchUp(d.copied + len(d.copies))
 	*d = Driver{info: d.info}
-	return nil
+	return err
 }

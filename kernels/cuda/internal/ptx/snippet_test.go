@@ -2,6 +2,7 @@ package ptx
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -542,3 +543,5 @@ func TestCopyFillsZeros(t *testing.T) {
 		}
 	}
 }
+
+func hex(x uint64) string { return fmt.Sprintf("%#x", x) }
