@@ -50,7 +50,7 @@ func New(tb testing.TB, opts ...Option) *cuda.Device {
 	for _, f := range opts {
 		f(&o)
 	}
-	d := cuda.NewDevice(ptx.New(o.modes, o.major, o.minor, launched))
+	d := cuda.NewDevice(ptx.New(o.modes, o.major, o.minor))
 	watch(tb, d)
 	return d
 }
@@ -94,26 +94,25 @@ func Modes(t *testing.T, test func(t *testing.T, d *cuda.Device), opts ...Option
 	}
 }
 
-var (
-	mutex sync.Mutex
-	runs  = map[string]int{}
-)
+// Launches is how often each kernel was interpreted in this process.
+func Launches() map[string]int { return ptx.Launches() }
 
-func launched(kernel string) {
-	mutex.Lock()
-	runs[kernel]++
-	mutex.Unlock()
+// LaunchesOf is how often each kernel of a file of PTX was interpreted in this process.
+func LaunchesOf(file string) (map[string]int, error) {
+	text, err := cuda.PTX(file)
+	if err != nil {
+		return nil, err
+	}
+	return ptx.LaunchesOf(text)
 }
 
-// Launches is how often each kernel was launched in this process.
-func Launches() map[string]int {
-	mutex.Lock()
-	defer mutex.Unlock()
-	copied := map[string]int{}
-	for k, n := range runs {
-		copied[k] = n
+// Uncovered lists what no launch in this process has done of a file of PTX, by line: instructions, branches taken and not taken.
+func Uncovered(file string) ([]string, error) {
+	text, err := cuda.PTX(file)
+	if err != nil {
+		return nil, err
 	}
-	return copied
+	return ptx.Uncovered(text)
 }
 
 // Put copies values to new memory as elements of type t; to bf16 they are rounded to nearest, ties to even.

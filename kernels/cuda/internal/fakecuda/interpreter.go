@@ -16,5 +16,5 @@ func interpreter(capability string) (cuda.Driver, error) {
 			return nil, fmt.Errorf("GODINO_FAKECUDA=%s: want a compute capability, such as 9.0", capability)
 		}
 	}
-	return ptx.New(ptx.Modes{}, major, minor, nil), nil
+	return ptx.New(ptx.Modes{}, major, minor), nil
 }

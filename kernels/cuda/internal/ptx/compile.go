@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // program is a kernel made of closures.
@@ -15,6 +16,9 @@ type program struct {
 	consts   []constant
 	specials []special
 	local    int // bytes a thread
+
+	mutex   sync.Mutex
+	covered []uint8 // what instructions ever did: see coverage.go
 }
 
 // class is a file of registers.

@@ -26,7 +26,6 @@ type Driver struct {
 	copied    int            // what it has done
 	capture   *graph
 	graphs    []*graph
-	launched  func(kernel string)
 }
 
 // event is a place in a stream.
@@ -39,13 +38,13 @@ type event struct {
 // graph is what a capture recorded.
 type graph struct{ steps []func() error }
 
-// New makes a device of compute capability major.minor. Launched, if it is not nil, hears of every launch.
-func New(modes Modes, major, minor int, launched func(kernel string)) *Driver {
+// New makes a device of compute capability major.minor.
+func New(modes Modes, major, minor int) *Driver {
 	info := cuda.Info{Name: "interpreter of PTX", Driver: "none", Major: major, Minor: minor, Multiprocessors: 4, Memory: 1 << 40, SharedPerBlock: 163 << 10}
 	if major >= 9 {
 		info.SharedPerBlock = 227 << 10
 	}
-	return &Driver{info: info, modes: modes, launched: launched}
+	return &Driver{info: info, modes: modes}
 }
 
 // Info describes the device.
@@ -142,21 +141,30 @@ func (d *Driver) catchUp(n int) error {
 
 var parsed sync.Map // of [32]byte to *module
 
-// Load parses a module. Those of the same text are parsed once in a process.
-func (d *Driver) Load(text []byte) (cuda.Module, error) {
+// read parses a module. Those of the same text are parsed once in a process.
+func read(text []byte) (*module, error) {
 	key := sha256.Sum256(text)
-	m, ok := parsed.Load(key)
-	if !ok {
-		read, err := parse(string(text))
-		if err != nil {
-			return 0, err
-		}
-		m, _ = parsed.LoadOrStore(key, read)
+	if m, ok := parsed.Load(key); ok {
+		return m.(*module), nil
 	}
-	if len(m.(*module).globals) > 0 {
+	m, err := parse(string(text))
+	if err != nil {
+		return nil, err
+	}
+	first, _ := parsed.LoadOrStore(key, m)
+	return first.(*module), nil
+}
+
+// Load makes a module of PTX.
+func (d *Driver) Load(text []byte) (cuda.Module, error) {
+	m, err := read(text)
+	if err != nil {
+		return 0, err
+	}
+	if len(m.globals) > 0 {
 		return 0, errors.New("variables of module scope in global memory are unknown to the interpreter")
 	}
-	d.modules = append(d.modules, m.(*module))
+	d.modules = append(d.modules, m)
 	return cuda.Module(len(d.modules)), nil
 }
 
@@ -217,10 +225,8 @@ func (d *Driver) Launch(f cuda.Function, l *cuda.Launch) error {
 	}
 	run.params = append([]byte(nil), l.Args...)
 	run.several = run.grid[0]*run.grid[1]*run.grid[2] > 1
-	if d.launched != nil {
-		d.launched(k.name)
-	}
 	return d.do(func() error {
+		k.launches.Add(1)
 		d.memory.nextLaunch()
 		run.tag = d.memory.launches << 22
 		run.stop.Store(false)

@@ -20,7 +20,7 @@ func download(t *testing.T, d *Driver, p cuda.Ptr) uint32 {
 // Copies of the other stream: with Lazy nobody who has not waited finds them.
 func TestStreams(t *testing.T) {
 	for _, lazy := range []bool{false, true} {
-		d := New(Modes{Lazy: lazy}, 8, 0, nil)
+		d := New(Modes{Lazy: lazy}, 8, 0)
 		p, _ := d.Alloc(4)
 		h, _ := d.HostMemory(4)
 		e, _ := d.NewEvent()
@@ -57,7 +57,7 @@ func TestStreams(t *testing.T) {
 }
 
 func TestGraphs(t *testing.T) {
-	d := New(Modes{}, 8, 0, nil)
+	d := New(Modes{}, 8, 0)
 	p, _ := d.Alloc(8)
 	h, _ := d.HostMemory(4)
 	outside, _ := d.NewEvent()
@@ -106,7 +106,7 @@ func TestGraphs(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	d := New(Modes{}, 8, 0, nil)
+	d := New(Modes{}, 8, 0)
 	p, _ := d.Alloc(64)
 	q, _ := d.Alloc(64)
 	if p%256 != 0 || q < p+64+redZone/2 {

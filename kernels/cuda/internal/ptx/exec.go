@@ -44,6 +44,7 @@ type block struct {
 	cluster  *cluster
 	rank     int            // in the cluster
 	events   int            // counts what may let a waiting warp go on
+	covered  []uint8        // what instructions did: see coverage.go
 	more     map[string]any // state of instructions in other files, empty at the block's start
 }
 
@@ -148,6 +149,7 @@ const tooLong = 1 << 24
 // go runs the warp until it ends, waits or yields.
 func (w *warp) resume() {
 	code := w.b.code
+	covered := w.b.covered
 	for {
 		if w.mask == 0 || w.pc >= w.limit {
 			if w.mask == 0 && len(w.others) == 0 {
@@ -175,6 +177,7 @@ func (w *warp) resume() {
 		switch in.kind {
 		case plain:
 			if m != 0 {
+				covered[pc] |= done
 				in.run(w, m)
 				if w.signal != goOn {
 					s := w.signal
@@ -197,10 +200,13 @@ func (w *warp) resume() {
 		case branch:
 			switch m {
 			case 0:
+				covered[pc] |= passed
 				w.pc = pc + 1
 			case w.mask:
+				covered[pc] |= done
 				w.pc = int(in.target)
 			default:
+				covered[pc] |= done | passed
 				w.others = append(w.others, split{int(in.target), m})
 				w.mask &^= m
 				w.pc = pc + 1
@@ -213,6 +219,9 @@ func (w *warp) resume() {
 				panic(errStopped)
 			}
 		case leave:
+			if m != 0 {
+				covered[pc] |= done
+			}
 			w.mask &^= m
 			w.pc = pc + 1
 			if len(w.others) > 0 {
@@ -301,7 +310,7 @@ func (l *launch) block(pool *sync.Pool, c *cluster, rank int) *block {
 }
 
 func newBlock(l *launch, c *cluster, rank int) *block {
-	b := &block{run: l, k: l.kernel, code: l.program.code, threads: l.threads, cluster: c, rank: rank}
+	b := &block{run: l, k: l.kernel, covered: make([]uint8, len(l.program.code)), code: l.program.code, threads: l.threads, cluster: c, rank: rank}
 	n := (l.threads[0]*l.threads[1]*l.threads[2] + 31) / 32
 	b.shared.make(l.sharedBytes(), n)
 	p := l.program
@@ -339,8 +348,8 @@ func (l *launch) sharedBytes() int {
 // stuck is how many rounds in which warps did nothing but yield are a deadlock.
 const stuck = 10000
 
-// Executed counts the instructions of warps that ran.
-var Executed atomic.Int64
+// executed counts the instructions of warps that ran.
+var executed atomic.Int64
 
 // runAll runs the blocks of a cluster to their end, warp by warp.
 func (c *cluster) runAll() {
@@ -415,6 +424,7 @@ func (l *launch) run() error {
 			n := int(next.Add(1)) - 1
 			if n >= clusters {
 				for _, b := range c.blocks {
+					b.noteCoverage()
 					b.run, b.cluster, b.more = nil, nil, nil
 					for _, w := range b.warps {
 						w.last, w.more = nil, nil
@@ -427,7 +437,7 @@ func (l *launch) run() error {
 			c.runAll()
 			for _, b := range c.blocks {
 				for _, w := range b.warps {
-					Executed.Add(int64(w.count))
+					executed.Add(int64(w.count))
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // module is a file of PTX.
@@ -27,8 +28,9 @@ type kernel struct {
 	maxThreads int            // .maxntid, 0 if not given
 	cluster    [3]int         // .reqnctapercluster
 
-	program *program
-	fault   error
+	program  *program
+	fault    error
+	launches atomic.Int64
 }
 
 // variable is memory with a name.

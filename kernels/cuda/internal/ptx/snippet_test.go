@@ -60,7 +60,7 @@ type snippetRun struct {
 func (s snippetRun) run(code, result string, in [][3]uint64) ([][2]uint64, error) {
 	d := s.driver
 	if d == nil {
-		d = New(s.modes, 8, 0, nil)
+		d = New(s.modes, 8, 0)
 	}
 	m, err := d.Load([]byte(snippetHead + code + "\n" + finishes[result] + snippetTail))
 	if err != nil {
