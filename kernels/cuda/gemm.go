@@ -176,7 +176,7 @@ func (p *Gemm) plan(multiprocessors int) gemmPlan {
 				time *= 1.5 // nothing to do while the block waits
 			}
 			if parts > 1 {
-				time += 60 + float64(parts)*float64(p.M*p.N)/float64(multiprocessors)*gemmPartialCost
+				time += gemmReduceCost + float64(parts)*float64(p.M*p.N)/float64(multiprocessors)*gemmPartialCost
 			}
 			if time < least {
 				best, least = gemmPlan{tile, parts, a * depth}, time
@@ -186,10 +186,12 @@ func (p *Gemm) plan(multiprocessors int) gemmPlan {
 	return best
 }
 
-// gemmOverhead is what a block costs beside its steps, in steps; gemmLeastSteps what a part has at least, since it has the first steps' latency; gemmPartialCost what
-// it costs to write a partial sum and to read it again, in steps of a tile of 64 for every multiprocessor: 8 bytes at 4 TB/s
-// over the time of a step at 3 TFLOP/s a multiprocessor.
+// What the model assumes. Times are in steps of a tile of 64 on a full multiprocessor: 2·64·64·32 operations at 3 TFLOP/s, 87 ns.
 const (
-	gemmOverhead, gemmLeastSteps, gemmMaxParts = 6, 8, 64
-	gemmPartialCost                            = 8.0 * 132 / 4e12 / (2 * 64 * 64 * 32 / 3e12)
+	gemmOverhead    = 6                                            // of a block, beside its steps
+	gemmReduceCost  = 30                                           // of a second kernel
+	gemmPartialCost = 8.0 * 132 / 4e12 / (2 * 64 * 64 * 32 / 3e12) // of writing and reading a partial sum for each multiprocessor: 8 bytes at 4 TB/s for 132
+
+	gemmLeastSteps = 8 // of a part, whose first steps wait for memory
+	gemmMaxParts   = 64
 )

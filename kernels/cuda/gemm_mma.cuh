@@ -17,6 +17,7 @@ const int gemm_threads = 128, gemm_stages = 4;
 INLINE void copy_async(u32 to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
+INLINE void copy_async(u32 to, const void *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory"); }
 INLINE void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> INLINE void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
@@ -86,9 +87,11 @@ template <class T, int TILE, bool ALONG_K, bool IS_A> struct Operand {
     i64 jump, step; // elements to the row down rows below; to the next stage
     int left;       // rows (along K) or bytes of the piece (else) that the matrix has from here on
     u32 to, fragment;
+    bool vector, inside; // rows may be read in pieces of 16 bytes; and the matrix has all lines of the tile
 
     // line is the number of the first row of op(A), or column of op(B), of the tile, and lines their number; k the first term.
-    INLINE_METHOD Operand(const T *base, int ld, int line, int lines, int k, int warp_line) : base(base) {
+    INLINE_METHOD Operand(const T *base, int ld, int line, int lines, int k, int warp_line, bool vector)
+        : base(base), vector(vector), inside(vector && line + TILE <= lines) {
         int t = threadIdx_x, row = t / across, column = t % across, lane = t & 31;
         jump = (i64)down * ld;
         if (ALONG_K) {
@@ -117,15 +120,22 @@ template <class T, int TILE, bool ALONG_K, bool IS_A> struct Operand {
     static INLINE_METHOD int swizzle(int row) { return sizeof(T) == 2 ? row & 7 : (row & 3) << 1; }
 
     // load copies the next step to the stage at address; terms are left.
-    INLINE_METHOD void load(u32 address, int terms, bool vector) {
+    INLINE_METHOD void load(u32 address, int terms) {
+        const int pitch = down * (ALONG_K ? 64 : TILE * (int)sizeof(T));
+        address += to;
+        if (inside && terms >= depth) {
+#pragma unroll
+            for (int i = 0; i < times; i++) copy_async(address + i * pitch, from + i * jump);
+            from += step;
+            return;
+        }
         int column = threadIdx_x % across, row = threadIdx_x / across;
         int bytes = ALONG_K ? (terms - column * piece) * (int)sizeof(T) : left;
         bytes = bytes > 16 ? 16 : bytes;
 #pragma unroll
         for (int i = 0; i < times; i++) {
-            bool inside = ALONG_K ? i * down < left : row + i * down < terms;
-            int n = inside && bytes > 0 ? bytes : 0;
-            copy_piece(address + to + i * down * (ALONG_K ? 64 : TILE * (int)sizeof(T)), from + i * jump, base, n, vector);
+            bool there = ALONG_K ? i * down < left : row + i * down < terms;
+            copy_piece(address + i * pitch, from + i * jump, base, there && bytes > 0 ? bytes : 0, vector);
         }
         if (!vector) sync_warp(); // ldmatrix and mma want all lanes together
         from += step;
@@ -161,11 +171,10 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
     int warp_row = (warp >> 1) * warp_tile, warp_column = (warp & 1) * warp_tile;
     int k = blockIdx_z * part, terms = imin(K - k, part);
 
-    Operand<T, TILE, !TRANS_A, true> a(A, lda, tile_row * TILE, e.M, k, warp_row);
-    Operand<T, TILE, TRANS_B, false> b(B, ldb, tile_column * TILE, e.N, k, warp_column);
+    // Tiles of 128 are for operands that can be read in pieces: gemm.go knows.
+    Operand<T, TILE, !TRANS_A, true> a(A, lda, tile_row * TILE, e.M, k, warp_row, TILE == 128 || e.flags & vector_a);
+    Operand<T, TILE, TRANS_B, false> b(B, ldb, tile_column * TILE, e.N, k, warp_column, TILE == 128 || e.flags & vector_b);
     const int stage = a.bytes + b.bytes;
-    // 128-tiles are for vectors alone: gemm.go knows.
-    bool vector_of_a = TILE == 128 || e.flags & vector_a, vector_of_b = TILE == 128 || e.flags & vector_b;
     u32 shared = shared_address(memory);
 
     float c[high][wide][4] = {};
@@ -178,8 +187,8 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
 #pragma unroll
     for (int s = 0; s < gemm_stages - 1; s++) {
         if (s < steps) {
-            a.load(shared + s * stage, terms - s * depth, vector_of_a);
-            b.load(shared + s * stage + a.bytes, terms - s * depth, vector_of_b);
+            a.load(shared + s * stage, terms - s * depth);
+            b.load(shared + s * stage + a.bytes, terms - s * depth);
         }
         commit();
     }
@@ -190,8 +199,8 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
         __syncthreads(); // the stage at reading is there, and nobody reads that at writing any more
         int ahead = s + gemm_stages - 1;
         if (ahead < steps) {
-            a.load(writing, terms - ahead * depth, vector_of_a);
-            b.load(writing + a.bytes, terms - ahead * depth, vector_of_b);
+            a.load(writing, terms - ahead * depth);
+            b.load(writing + a.bytes, terms - ahead * depth);
         }
         commit();
 #pragma unroll

@@ -20,6 +20,7 @@ type product struct {
 	pad                     int  // elements between the rows of every matrix
 	offset                  int  // of every matrix in its memory, in elements
 	inPlace                 bool // the residual is C
+	special                 bool // A has NaN in a row of the first two samples each, Inf in one of the third
 
 	exact []exact // elements of the product, and of op(A) times a column of ones
 }
@@ -49,7 +50,7 @@ func TestGemm(t *testing.T) {
 			p.TypeC = typ.Type
 			add(p)
 			// Parts.
-			p = product{Gemm: oriented(shape(24, 40, 1000)), sums: true, bias: o < 2}
+			p = product{Gemm: oriented(shape(24, 40, []int{1200, 600, 600}[i])), sums: true, bias: o < 2}
 			p.Beta = 1
 			add(p)
 		}
@@ -68,13 +69,16 @@ func TestGemm(t *testing.T) {
 			p = wanted(64, 64, 64)
 			p.bias, p.MulGELUDerivative, p.activation, p.Alpha, p.TransB = false, true, true, 0.5, false
 			add(p)
-			p = wanted(20, 24, 1600) // parts
+			p = wanted(20, 24, []int{1200, 600, 600}[i]) // parts
 			p.residual, p.inPlace, p.scale, p.SampleRows = true, true, []float32{2, 0, 1, 0.5}, 5
 			add(p)
 			p = wanted(9, 17, 8)
 			p.Beta, p.Alpha, p.MulGELUDerivative = -0.5, -2, true
 			add(p)
 			p = wanted(5, 8, 0)
+			add(p)
+			p = wanted(33, 48, 40)
+			p.residual, p.scale, p.SampleRows, p.special = true, []float32{0, 1, 1, 0}, 10, true
 			add(p)
 		}
 		p := product{Gemm: shape(50, 0, 70), sums: true}
@@ -121,7 +125,7 @@ func (p *product) name() string {
 		on   bool
 		name string
 	}{{p.TransA, "transA"}, {p.TransB, "transB"}, {p.bias, "bias"}, {p.GELU, "gelu"}, {p.h, "h"}, {p.MulGELUDerivative, "gelu'"}, {p.residual, "residual"},
-		{p.scale != nil, "scale"}, {p.Beta != 0, "beta"}, {p.sums, "sums"}} {
+		{p.scale != nil, "scale"}, {p.Beta != 0, "beta"}, {p.sums, "sums"}, {p.special, "special"}} {
 		if f.on {
 			s.WriteString(" " + f.name)
 		}
@@ -142,7 +146,12 @@ func (p *product) matrix(r *rand.Rand, typ cuda.Type, rows, cols int) matrix {
 	m := matrix{ld: max(1, cols+p.pad), from: p.offset}
 	m.x = make([]float32, m.from+rows*m.ld+1)
 	for i := range m.x {
-		m.x[i] = float32(r.NormFloat64())
+		m.x[i] = float32(math.NaN()) // must not be used
+	}
+	for i := range rows {
+		for j := range cols {
+			m.x[m.from+i*m.ld+j] = float32(r.NormFloat64())
+		}
 	}
 	m.x = cudatest.Round(typ, m.x)
 	return m
@@ -170,6 +179,17 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 	c, h, residual := p.matrix(r, p.TypeC, p.M, p.N), p.matrix(r, p.TypeC, p.M, p.N), p.matrix(r, p.TypeC, p.M, p.N)
 	vector := func(n int) matrix { q := product{offset: p.offset}; return q.matrix(r, cuda.Float32, 1, n) }
 	bias, sums := vector(p.N), vector(p.M)
+	if p.special {
+		for i, v := range []float64{math.NaN(), math.NaN(), math.Inf(1)} {
+			a.x[(i*p.SampleRows+i)*a.ld] = float32(v)
+		}
+	}
+	if p.Beta == 0 && !p.inPlace {
+		for i := range c.x {
+			c.x[i] = float32(math.NaN())
+		}
+		c.x = cudatest.Round(p.TypeC, c.x)
+	}
 
 	g := p.Gemm
 	g.A, g.LDA, g.B, g.LDB, g.C, g.LDC = a.put(d, g.Type), a.ld, b.put(d, g.Type), b.ld, c.put(d, g.TypeC), c.ld
@@ -220,6 +240,9 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 	rounding := (4 + math.Sqrt(float64(p.K))) * 0x1p-23 // of a sum, relative to that of absolute values
 	within := func(what string, i, j int, got, want, tolerance float64) {
 		t.Helper()
+		if math.IsNaN(want) && math.IsNaN(got) || math.IsInf(want, 0) && got == want {
+			return
+		}
 		if !(math.Abs(got-want) <= tolerance) {
 			t.Fatalf("%s[%d][%d] is %g, want %g; the bound is %.2g", what, i, j, got, want, tolerance)
 		}
@@ -261,17 +284,22 @@ func (p *product) test(t *testing.T, d *cuda.Device) {
 				if p.scale != nil {
 					s = float64(p.scale[i/p.SampleRows])
 				}
-				v, e = residual.at(i, j)+s*v, s*e
+				if v, e = residual.at(i, j)+s*v, s*e; s == 0 {
+					v, e = residual.at(i, j), 0
+				}
 			}
-			v += float64(p.Beta) * c.at(i, j)
-			e += 0x1p-23 * (math.Abs(float64(p.Beta)*c.at(i, j)) + math.Abs(v))
+			if p.Beta != 0 {
+				v += float64(p.Beta) * c.at(i, j)
+				e += 0x1p-23 * math.Abs(float64(p.Beta)*c.at(i, j))
+			}
+			e += 0x1p-23 * math.Abs(v)
 			round()
 			within("C", i, j, gotC.at(i, j), v, e)
 		}
 	}
 	// What is between the rows is as it was.
 	for k, v := range c.x {
-		if i, j := (k-c.from)/c.ld, (k-c.from)%c.ld; (k < c.from || i >= p.M || j >= p.N) && gotC.x[k] != v {
+		if i, j := (k-c.from)/c.ld, (k-c.from)%c.ld; (k < c.from || i >= p.M || j >= p.N) && math.Float32bits(gotC.x[k]) != math.Float32bits(v) {
 			t.Fatalf("element %d of C's memory, which is not C's, became %g", k, gotC.x[k])
 		}
 	}
