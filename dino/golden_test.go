@@ -172,11 +172,11 @@ func TestGoldenTrain(t *testing.T) {
 				batch := goldenBatch(g, m, i)
 				// Logits before the step, as the step computes them.
 				if name := fmt.Sprintf("step%d.student_out", i); g.Has(name) {
-					student := tr.Student.Forward(tr.still, tr.views(batch), nil)
+					student := tr.Student.Forward(tr.still, tr.take([]*Batch{batch})[0].views, nil)
 					closeTo(t, name, student.Value.Data(), g.Get(name).Float, 1e-4)
 					tr.still.Reset()
 					name = fmt.Sprintf("step%d.teacher_out", i)
-					teacher := tr.Teacher.Forward(tr.still, tr.views(batch)[:1], nil)
+					teacher := tr.Teacher.Forward(tr.still, tr.take([]*Batch{batch})[0].views[:1], nil)
 					closeTo(t, name, teacher.Value.Data(), g.Get(name).Float, 1e-4)
 					tr.still.Reset()
 				}

@@ -26,49 +26,83 @@ const (
 type Loss struct {
 	Center *tensor.Tensor // (1, K)
 
-	views  int
-	target *tensor.Tensor  // (2B, K), the teacher's probabilities of the batch at hand
-	pairs  *tensor.Pairs   // of the student's rows: the rows of target that each is compared with
-	scale  *tensor.Scalars // 1/temperature
+	views   int
+	batches map[int]*batchLoss // by images
+	scale   *tensor.Scalars    // 1/temperature
 
 	// Of the batches since the last UpdateCenter or Discard.
 	sum        *tensor.Tensor // (1, K), of the teacher's logits
 	seen       int            // rows of it
-	entropySum float64
-	used       *tensor.Tensor // (K), 1 for prototypes that were somebody's largest
-	entropy    *tensor.Tensor // (2B) of the batch at hand
+	used       *tensor.Tensor // (K), not 0: prototypes that were somebody's largest
+	entropySum float64        // on a CPU
+	figures    *tensor.Tensor // (lossFigures), on a GPU: of the batches until the last UpdateCenter
+}
+
+// Figures of a loss on a GPU.
+const (
+	entropyFigure    = iota // the sum over the teacher's rows
+	prototypesFigure        // how many were used
+	centerFigure            // ‖c‖
+	lossFigures
+)
+
+// batchLoss is what batches of one size need.
+type batchLoss struct {
+	target  *tensor.Tensor // (2B, K), the teacher's probabilities of the batch at hand
+	entropy *tensor.Tensor // (2B)
+	sum     *tensor.Tensor // (1), of entropy
+	pairs   *tensor.Pairs  // of the student's rows: the rows of target that each is compared with
 }
 
 // NewLoss makes the loss of K outputs and V views, its centre at 0.
 func NewLoss(dev *tensor.Device, outDim, views int) *Loss {
 	return &Loss{Center: tensor.New(dev, 1, outDim), sum: tensor.New(dev, 1, outDim), used: tensor.New(dev, outDim), views: views,
-		scale: tensor.NewScalars(dev, 1)}
+		batches: map[int]*batchLoss{}, scale: tensor.NewScalars(dev, 1), figures: tensor.New(dev, lossFigures)}
 }
 
 // Target turns the teacher's logits (2B, K) into probabilities at temperature temp, centred as the centre is before this step's update,
 // and remembers the logits for the update. The result is valid until the next call.
 func (l *Loss) Target(teacher *tensor.Tensor, temp float64) *tensor.Tensor {
-	l.prepare(teacher)
-	l.scale.Set(0, float32(1/temp))
-	l.scale.Send()
-	tensor.CenteredSoftmaxForward(l.target, teacher, l.Center, l.scale.At(0), l.entropy, l.used)
-	tensor.SumRows(l.sum, teacher)
-	l.seen += teacher.Rows()
-	for _, h := range l.entropy.Floats() {
-		l.entropySum += float64(h)
-	}
-	return l.target
+	l.setTemp(temp)
+	return l.sharpen(teacher)
 }
 
-// prepare makes the buffers for a batch of that size, once.
-func (l *Loss) prepare(teacher *tensor.Tensor) {
-	if l.target != nil && tensor.SameShape(l.target, teacher) {
-		return
+// setTemp sets the teacher's temperature for what follows.
+func (l *Loss) setTemp(temp float64) {
+	l.scale.Set(0, float32(1/temp))
+	l.scale.Send()
+}
+
+// sharpen is Target at the temperature that is set.
+func (l *Loss) sharpen(teacher *tensor.Tensor) *tensor.Tensor {
+	b := l.batch(teacher.Rows() / globalViews)
+	tensor.CenteredSoftmaxForward(b.target, teacher, l.Center, l.scale.At(0), b.entropy, l.used)
+	tensor.SumRows(l.sum, teacher)
+	l.seen += teacher.Rows()
+	if l.onGPU() {
+		tensor.SumTo(b.sum, b.entropy, 1)
+		sum := l.figures.Slice(entropyFigure, entropyFigure+1)
+		tensor.AddForward(sum, sum, b.sum)
+		return b.target
 	}
-	n := teacher.Rows()
-	l.target = tensor.New(teacher.Device(), teacher.Shape()...)
-	l.entropy = tensor.New(teacher.Device(), n)
-	l.pairs = tensor.NewPairs(pairs(n/globalViews, l.views))
+	for _, h := range b.entropy.Data() {
+		l.entropySum += float64(h)
+	}
+	return b.target
+}
+
+func (l *Loss) onGPU() bool { return l.Center.Device().GPU() != nil }
+
+// batch is what batches of so many images need, made once.
+func (l *Loss) batch(images int) *batchLoss {
+	b := l.batches[images]
+	if b == nil {
+		dev, n := l.Center.Device(), globalViews*images
+		b = &batchLoss{target: tensor.New(dev, n, l.Center.Len()), entropy: tensor.New(dev, n), sum: tensor.New(dev, 1),
+			pairs: tensor.NewPairs(pairs(images, l.views))}
+		l.batches[images] = b
+	}
+	return b
 }
 
 // pairs lists, for every row of the student's logits, the rows of the teacher's that it is compared with: the same image, another view.
@@ -91,7 +125,7 @@ func pairs(batch, views int) [][]int {
 func (l *Loss) Forward(t *autograd.Tape, bottleneck *autograd.Var, head *Head, target *tensor.Tensor, share float64) *autograd.Var {
 	batch := target.Rows() / globalViews
 	count := globalViews * (l.views - 1) * batch // pairs × images
-	return t.PrototypeCrossEntropy(bottleneck, head.v, head.g, target, l.pairs, 1/studentTemp, float32(share/float64(count)))
+	return t.PrototypeCrossEntropy(bottleneck, head.v, head.g, target, l.batch(batch).pairs, 1/studentTemp, float32(share/float64(count)))
 }
 
 // UpdateCenter moves the centre towards the mean of the teacher's logits since the last update: c = 0.9·c + 0.1·mean.
@@ -101,19 +135,32 @@ func (l *Loss) UpdateCenter() {
 	l.Discard()
 }
 
+// updateCenterUnless is UpdateCenter on a GPU, which leaves the centre alone if skip (1) is not of zero bits, and computes the figures.
+func (l *Loss) updateCenterUnless(skip *tensor.Tensor) {
+	figure := func(i int) *tensor.Tensor { return l.figures.Slice(i, i+1) }
+	tensor.CenterUpdate(l.Center, l.sum, l.used, skip, figure(centerFigure), figure(prototypesFigure), centerMomentum, (1-centerMomentum)/float32(l.seen))
+	l.seen = 0
+}
+
 // Discard forgets the teacher's logits since the last update.
 func (l *Loss) Discard() {
-	tensor.Fill(l.sum, 0)
+	l.sum.Zero()
 	l.used.Zero()
 	l.seen, l.entropySum = 0, 0
 }
 
-// Entropy is the mean H(t) of the batches since the last update, in nats.
+// Entropy is the mean H(t) of the batches since the last update, in nats. It is not kept on a GPU.
 func (l *Loss) Entropy() float64 { return l.entropySum / float64(max(l.seen, 1)) }
 
 // Prototypes is how many outputs were the teacher's largest for some crop since the last update.
 func (l *Loss) Prototypes() int {
-	return int(tensor.Sum(l.used))
+	n := 0
+	for _, u := range l.used.Floats() {
+		if u != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // CenterNorm is ‖c‖₂.

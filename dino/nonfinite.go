@@ -19,8 +19,8 @@ func (e *NonFiniteError) Error() string {
 }
 
 // blame finds where a loss that is not finite came from: the first bad tensor in the order of the step.
-func (t *Trainer) blame(b *Batch, target *tensor.Tensor, bottleneck *autograd.Var) string {
-	for i, v := range t.views(b) {
+func (t *Trainer) blame(b crops, target *tensor.Tensor, bottleneck *autograd.Var) string {
+	for i, v := range b.views {
 		if !allFinite(v.Value) {
 			return []string{"the batch's global crops", "the batch's local crops"}[i]
 		}
@@ -40,12 +40,32 @@ func (t *Trainer) blame(b *Batch, target *tensor.Tensor, bottleneck *autograd.Va
 	}
 	// The parameters are good and the numbers grew too large on the way: ask block by block.
 	if !allFinite(target) {
-		return t.blameBlock(t.Teacher, "teacher", t.views(b)[:1])
+		return t.blameBlock(t.Teacher, "teacher", b.views[:1])
 	}
 	if !allFinite(bottleneck.Value) {
-		return t.blameBlock(t.Student, "student", t.views(b))
+		return t.blameBlock(t.Student, "student", b.views)
 	}
 	return "the student's logits" // all that is left between them and the loss
+}
+
+// blameAgain is blame, or blameGradient, for a step that a GPU has found not finite: its passes are run again to see where. Nothing that the step would have
+// changed has changed.
+func (t *Trainer) blameAgain(u *underWay) string {
+	defer t.Loss.Discard()
+	if finite(u.stats.Loss) {
+		return t.blameGradient(t.clip.Fetch().Norms)
+	}
+	last := len(u.crops) - 1
+	for i, b := range u.crops {
+		target := t.teach(b)
+		bottleneck := t.Student.Bottleneck(t.still, b.views, t.dropPath(i))
+		if i == last || !allFinite(target) || !allFinite(bottleneck.Value) {
+			defer t.still.Reset()
+			return t.blame(b, target, bottleneck)
+		}
+		t.still.Reset()
+	}
+	return ""
 }
 
 // blameBlock names the first block whose output is not finite. It runs the backbone again, in memory of its own, without dropped paths.

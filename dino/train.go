@@ -30,6 +30,12 @@ type Trainer struct {
 	trained []nn.Param
 	clip    nn.Clip
 	average *nn.Average // the teacher's parameters, which follow the student's
+
+	feeds    map[int]*feeds  // of crops, by images of a batch
+	count    *tensor.Scalars // the number of the step
+	figures  *tensor.Tensor  // (stepFigures), on a GPU
+	recorder *tensor.Recorder
+	underWay *underWay // the step that was started and not finished
 	// inspect, if set, is called when gradients are complete and not yet clipped: for tests.
 	inspect func()
 }
@@ -64,6 +70,8 @@ func NewTrainer(dev *tensor.Device, c Config, images int) (*Trainer, error) {
 	t.Teacher = NewNetwork(dev, vit, head, c.Seed)
 	t.Teacher.follow(t.Student)
 	t.average = nn.NewAverage(t.Teacher.Params(), t.Student.Params())
+	t.feeds, t.count, t.recorder = map[int]*feeds{}, tensor.NewScalars(dev, 2), tensor.NewRecorder(dev)
+	t.prepareFigures()
 	t.still, t.tape = autograd.NewEvalTape(t.arena), autograd.NewTape(t.arena)
 	for _, p := range t.Student.Params() {
 		if p.NeedsGrad() {
@@ -94,21 +102,52 @@ func (t *Trainer) adapt(a adaptation) {
 	t.schedule = a.schedule(t.config.Schedule(t.stepsPerEpoch))
 }
 
-// Step trains on one batch or, to accumulate gradients, on config.Accum of them: Algorithm 1 of the paper. When something is not finite it
-// returns a *NonFiniteError and changes nothing but the number of steps done.
+// Step trains on one batch or, to accumulate gradients, on config.Accum of them. When something is not finite it returns a *NonFiniteError and
+// changes nothing but the number of steps done.
+//
+// On a GPU a step is what changes from step to step, which is sent there; the work, which the GPU does by itself (train), recorded and run again;
+// and the figures, which are brought back. Start and Finish are its halves: in between the program is free to Prefetch the batches of the next step.
 func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
-	t.check(batches)
-	s := t.begin(batches)
-	defer func() { t.step++ }()
+	t.Start(batches...)
+	return t.Finish()
+}
 
+// Start begins a step, Finish ends it.
+func (t *Trainer) Start(batches ...*Batch) {
+	if t.underWay != nil {
+		panic("dino: Start of a step before the Finish of the last")
+	}
+	s := t.begin(batches)
+	crops := t.take(batches)
+	t.Loss.setTemp(s.TeacherTemp)
+	t.count.SetCount(0, uint64(s.Step))
+	t.count.Send()
+	frozen := s.Epoch < t.config.FreezeLastLayer
+	t.average.Momentum = s.Momentum
+	changed := t.Optimizer.Prepare(s.LR, s.WeightDecay, func(name string) bool { return frozen && strings.Contains(name, "last_layer") }, t.average)
+	if changed {
+		t.recorder.Forget()
+	}
+	t.underWay = &underWay{stats: s, crops: crops}
+	t.recorder.Run(kindOfStep{s.Images, crops[0].slot, frozen}, func() {
+		t.underWay.bad = t.train(&t.underWay.stats, crops)
+	})
+	for _, c := range crops {
+		c.done()
+	}
+}
+
+// train is Algorithm 1 of the paper, on crops and numbers that are where it works. It returns what is not finite, "" if all is, and then changes
+// nothing. A GPU does not know here: it makes its step of it by itself (see nn.Clip), and Finish asks it.
+func (t *Trainer) train(s *StepStats, batches []crops) (bad string) {
 	nn.ZeroGrad(t.trained)
+	t.zeroFigures()
 	for i, b := range batches {
-		target := t.teach(b, s.TeacherTemp)
-		bottleneck := t.Student.Bottleneck(t.tape, t.views(b), t.dropPath(i))
+		target := t.teach(b)
+		bottleneck := t.Student.Bottleneck(t.tape, b.views, t.dropPath(i))
 		loss := t.Loss.Forward(t.tape, bottleneck, t.Student.Head, target, 1/float64(len(batches)))
-		s.Loss += float64(loss.Value.Floats()[0])
-		if !finite(s.Loss) {
-			return t.skip(s, t.blame(b, target, bottleneck))
+		if t.addLoss(s, loss.Value); !finite(s.Loss) {
+			return t.blame(b, target, bottleneck)
 		}
 		t.tape.Backward(loss)
 		t.tape.Reset()
@@ -117,20 +156,27 @@ func (t *Trainer) Step(batches ...*Batch) (StepStats, error) {
 		t.inspect()
 	}
 	clip := t.clip.PerTensor(t.trained, t.config.ClipGrad)
-	if s.GradNorm = clip.Norm(); !finite(s.GradNorm) {
-		return t.skip(s, t.blameGradient(clip.Norms))
+	if !t.judge(s, clip) {
+		return t.blameGradient(clip.Norms)
 	}
-	s.Entropy, s.Prototypes = t.Loss.Entropy(), t.Loss.Prototypes()
-	s.KL = s.Loss - s.Entropy
-	t.Loss.UpdateCenter()
-	s.CenterNorm = t.Loss.CenterNorm()
-
-	frozen := s.Epoch < t.config.FreezeLastLayer
-	skip := func(name string) bool { return frozen && strings.Contains(name, "last_layer") }
+	t.updateCenter(s, clip)
 	// θs = optimizer(θs, ∇θs); θt = λ·θt + (1 − λ)·θs, in one pass over their memory.
-	t.average.Momentum = s.Momentum
-	t.Optimizer.Step(s.LR, s.WeightDecay, clip, skip, t.average)
-	return s, nil
+	t.Optimizer.Apply(clip)
+	return ""
+}
+
+// Finish waits for the step that was started and says what it was.
+func (t *Trainer) Finish() (StepStats, error) {
+	u := t.underWay
+	t.underWay = nil
+	defer func() { t.step++ }()
+	if err := t.fetchFigures(u); err != nil {
+		return u.stats, err
+	}
+	if u.bad != "" {
+		return t.skip(u.stats, u.bad)
+	}
+	return u.stats, nil
 }
 
 // begin is the step's place in the run and on the schedules.
@@ -147,16 +193,16 @@ func (t *Trainer) begin(batches []*Batch) StepStats {
 }
 
 // teach is what the teacher says of the batch's large crops: probabilities (2B, K).
-func (t *Trainer) teach(b *Batch, temp float64) *tensor.Tensor {
+func (t *Trainer) teach(b crops) *tensor.Tensor {
 	defer t.still.Reset() // its memory serves the student's pass
-	logits := t.Teacher.Forward(t.still, t.views(b)[:1], nil)
-	return t.Loss.Target(logits.Value, temp)
+	logits := t.Teacher.Forward(t.still, b.views[:1], nil)
+	return t.Loss.sharpen(logits.Value)
 }
 
 // dropPath keys the student's dropped paths of pass number micro of this step.
 func (t *Trainer) dropPath(micro int) *nn.DropPath {
 	const passes = 2 // at most: one for each size of crop
-	return &nn.DropPath{Seed: t.config.Seed, Step: tensor.NewCount(t.dev, uint64(t.step)), Pass: uint64(passes * micro)}
+	return &nn.DropPath{Seed: t.config.Seed, Step: t.count.Count(0), Pass: uint64(passes * micro)}
 }
 
 // skip undoes what a step has begun.
@@ -165,46 +211,6 @@ func (t *Trainer) skip(s StepStats, bad string) (StepStats, error) {
 	t.Loss.Discard()
 	s.Skipped, s.Loss, s.GradNorm = bad, 0, 0 // what is not finite is no figure
 	return s, &NonFiniteError{Tensor: bad, Epoch: s.Epoch, Step: s.Step}
-}
-
-// check panics if the batches are not what the configuration asks for.
-func (t *Trainer) check(batches []*Batch) {
-	c := &t.config
-	if len(batches) != c.Accum {
-		panic(fmt.Sprintf("dino: Step on %d batches with accum %d", len(batches), c.Accum))
-	}
-	large, small := 3*c.GlobalCropsSize*c.GlobalCropsSize, 3*c.LocalCropsSize*c.LocalCropsSize
-	for _, b := range batches {
-		images := t.imagesOf(b)
-		if images < 1 || images != t.imagesOf(batches[0]) || len(b.Global) != globalViews*images*large || len(b.Local) != c.LocalCropsNumber*images*small {
-			panic(&tensor.ShapeError{Op: "Step", Shapes: [][]int{{len(b.Global)}, {len(b.Local)}},
-				Want: fmt.Sprintf("global 2·B·%d, local %d·B·%d elements, the same B in every batch", large, c.LocalCropsNumber, small)})
-		}
-	}
-}
-
-// imagesOf is B.
-func (t *Trainer) imagesOf(b *Batch) int {
-	return len(b.Global) / (globalViews * 3 * t.config.GlobalCropsSize * t.config.GlobalCropsSize)
-}
-
-// global and local are the batch's crops as they are, (2B, 3, G, G) and (L·B, 3, S, S).
-func (t *Trainer) global(b *Batch) *autograd.Var {
-	g := t.config.GlobalCropsSize
-	return autograd.NewConst(tensor.FromSlice(t.dev, b.Global, globalViews*t.imagesOf(b), 3, g, g))
-}
-
-func (t *Trainer) local(b *Batch) *autograd.Var {
-	s := t.config.LocalCropsSize
-	return autograd.NewConst(tensor.FromSlice(t.dev, b.Local, t.config.LocalCropsNumber*t.imagesOf(b), 3, s, s))
-}
-
-// views are the batch's crops by size: the large ones, the small ones.
-func (t *Trainer) views(b *Batch) []*autograd.Var {
-	if t.config.LocalCropsNumber == 0 {
-		return []*autograd.Var{t.global(b)}
-	}
-	return []*autograd.Var{t.global(b), t.local(b)}
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

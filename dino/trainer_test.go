@@ -403,10 +403,10 @@ func TestForwardMergesEqualSizes(t *testing.T) {
 	c.LocalCropsSize = c.GlobalCropsSize
 	tr := newTrainer(t, c, 16)
 	b := randomBatch(c, 8, 1)
-	together := slices.Clone(tr.Student.Forward(tr.still, tr.views(b), nil).Value.Data())
+	together := slices.Clone(tr.Student.Forward(tr.still, tr.take([]*Batch{b})[0].views, nil).Value.Data())
 	tr.still.Reset()
 	var apart []float32
-	for _, v := range tr.views(b) {
+	for _, v := range tr.take([]*Batch{b})[0].views {
 		apart = append(apart, tr.Student.Forward(tr.still, []*autograd.Var{v}, nil).Value.Data()...)
 		tr.still.Reset()
 	}

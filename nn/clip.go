@@ -16,15 +16,15 @@ type Clip struct {
 	scales map[*autograd.Var]float32
 	grads  []*tensor.Tensor
 
-	// On a GPU. Loss, if there is one (1), has to be finite too.
-	Loss    *tensor.Tensor
+	// Of a GPU: Loss, if there is one, has to be finite too; Total, the norm of all gradients together; and Skip, which is of zero bits if both are
+	// finite. Each (1); who sets them beforehand says where they are.
+	Loss, Total, Skip *tensor.Tensor
+
 	params  []Param
 	updates *tensor.Updates
 	list    []tensor.Update
 	norms   *tensor.Tensor // of each parameter
 	factors *tensor.Tensor // of each parameter's gradient
-	total   *tensor.Tensor // (1)
-	skip    *tensor.Tensor // (1)
 }
 
 // PerTensor measures the gradients of params, in the memory of the last call, and returns c; with max 0 it only measures them. A gradient that
@@ -62,20 +62,21 @@ func (c *Clip) onGPU(params []Param, max float64) *Clip {
 	}
 	if len(c.params) != len(params) {
 		c.norms, c.factors = tensor.New(dev, len(params)), tensor.New(dev, len(params))
-		c.total, c.skip = tensor.New(dev, 1), tensor.New(dev, 1)
+	}
+	if c.Total == nil {
+		c.Total = tensor.New(dev, 1)
+	}
+	if c.Skip == nil {
+		c.Skip = tensor.New(dev, 1)
 	}
 	c.params, c.list = params, c.list[:0]
 	for _, p := range params {
 		c.list = append(c.list, tensor.Update{P: p.Value, G: p.GradMemory()})
 	}
 	c.updates.Set(c.list)
-	c.updates.Clip(c.norms, c.factors, c.total, c.skip, c.Loss, float32(max))
+	c.updates.Clip(c.norms, c.factors, c.Total, c.Skip, c.Loss, float32(max))
 	return c
 }
-
-// Total is the norm of all gradients together on a GPU (1), and Skip of zero bits if it is finite and so is Loss.
-func (c *Clip) Total() *tensor.Tensor { return c.total }
-func (c *Clip) Skip() *tensor.Tensor  { return c.skip }
 
 // Fetch brings the norms from a GPU.
 func (c *Clip) Fetch() *Clip {
@@ -125,7 +126,7 @@ func (c *Clip) of(params []Param) (factors, skip *tensor.Tensor) {
 				panic("nn: on a GPU the parameters of an optimizer must follow each other among those that Clip has measured: " + p.Name + " does not")
 			}
 		}
-		return c.factors.Slice(at, at+len(params)), c.skip
+		return c.factors.Slice(at, at+len(params)), c.Skip
 	}
 	panic("nn: Clip has not measured " + params[0].Name)
 }
