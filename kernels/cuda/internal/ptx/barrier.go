@@ -43,8 +43,8 @@ func barArrive(c *compiler, in *instr) run {
 // arrive counts the warp at a barrier; if stay, it goes on when all that are expected have come.
 func (w *warp) arrive(m uint32, idReg, countReg int, stay bool) {
 	lane := bits.TrailingZeros32(m)
-	if m != w.live() {
-		w.fail(lane, "a barrier that only lanes %#x of the %#x alive reach", m, w.live())
+	if w.missing(m, w.live(), func() { w.fail(lane, "a barrier that only lanes %#x of the %#x alive reach", m, w.live()) }) {
+		return
 	}
 	id := int(w.r32(idReg, m)[lane])
 	expected := len(w.b.warps)

@@ -15,7 +15,8 @@ type program struct {
 	names    [3][]string // of registers, by class
 	consts   []constant
 	specials []special
-	local    int // bytes a thread
+	local    int      // bytes a thread
+	ways     sync.Map // see leads
 
 	mutex   sync.Mutex
 	covered []uint8 // what instructions ever did: see coverage.go

@@ -11,15 +11,20 @@ func init() {
 	decode("elect.sync", elect)
 }
 
-// members fails if the lanes that run are not those that the mask names.
-func (w *warp) members(reg int, m uint32) {
+// members says whether the lanes that run are those that the mask names; if some of them are still to come, the instruction waits for them.
+func (w *warp) members(reg int, m uint32) bool {
 	x := w.r32(reg, m)
 	for l := m; l != 0; l &= l - 1 {
 		i := bits.TrailingZeros32(l) & 31
-		if x[i] != m && x[i]&w.live() != m {
-			w.fail(i, "the mask names lanes %#x and lanes %#x are here", x[i], m)
+		why := func() { w.fail(i, "the mask names lanes %#x and lanes %#x are here", x[i], m) }
+		if m&^x[i] != 0 {
+			why()
+		}
+		if w.missing(m, x[i], why) {
+			return false
 		}
 	}
+	return true
 }
 
 // shfl.sync.mode.b32 d{|p}, a, b, c, membermask
@@ -31,7 +36,9 @@ func shfl(c *compiler, in *instr) run {
 		p = c.dest(classPred, *o)
 	}
 	return func(w *warp, m uint32) {
-		w.members(members, m)
+		if !w.members(members, m) {
+			return
+		}
 		x, y, z := w.r[a], w.r32(b, m), w.r32(e, m)
 		def := w.defR[a]
 		w.r32(a, m)
@@ -89,7 +96,9 @@ func vote(c *compiler, in *instr) run {
 		d = c.destPred(0)
 	}
 	return func(w *warp, m uint32) {
-		w.members(members, m)
+		if !w.members(members, m) {
+			return
+		}
 		p := w.pred(a, m)
 		if negate {
 			p = ^p
@@ -135,7 +144,9 @@ func match(c *compiler, in *instr) run {
 	}
 	d, a, members := c.dest32(0), c.source32(1), c.source32(2)
 	return func(w *warp, m uint32) {
-		w.members(members, m)
+		if !w.members(members, m) {
+			return
+		}
 		x := *w.r32(a, m)
 		r := w.set32(d, m)
 		for l := m; l != 0; l &= l - 1 {
@@ -155,7 +166,9 @@ func redux(c *compiler, in *instr) run {
 	d, a, members := c.dest32(0), c.source32(1), c.source32(2)
 	f := c.combine(in.op[2], in.last())
 	return func(w *warp, m uint32) {
-		w.members(members, m)
+		if !w.members(members, m) {
+			return
+		}
 		x := w.r32(a, m)
 		total := uint64(x[bits.TrailingZeros32(m)&31])
 		for l := m & (m - 1); l != 0; l &= l - 1 {
@@ -174,7 +187,9 @@ func elect(c *compiler, in *instr) run {
 	d := c.dest32(0)
 	p := c.dest(classPred, *c.arg(0).pair)
 	return func(w *warp, m uint32) {
-		w.members(members, m)
+		if !w.members(members, m) {
+			return
+		}
 		first := bits.TrailingZeros32(m)
 		r := w.set32(d, m)
 		for l := m; l != 0; l &= l - 1 {
