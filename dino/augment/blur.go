@@ -22,12 +22,18 @@ func boxRadius(radius float64) float64 {
 	return float64(l + a)
 }
 
+// boxWeights are those of one pass for a standard deviation of radius, in 2^-BoxBlurBits: box of the samples up to n away, edge of one more on
+// either side. With n and edge 0 nothing changes.
+func boxWeights(radius float64) (n int, box, edge uint32) {
+	r := boxRadius(radius)
+	n = int(r)
+	box = uint32(float32(1<<kernels.BoxBlurBits) / (float32(r)*2 + 1))
+	return n, box, (1<<kernels.BoxBlurBits - uint32(2*n+1)*box) / 2
+}
+
 // gaussianBlur blurs a picture in place.
 func (s *Scratch) gaussianBlur(p *planes, radius float64) {
-	r := boxRadius(radius)
-	n := int(r)
-	box := uint32(float32(1<<kernels.BoxBlurBits) / (float32(r)*2 + 1)) // weight of the samples within the integer radius
-	edge := (1<<kernels.BoxBlurBits - uint32(2*n+1)*box) / 2            // weight of one more on either side
+	n, box, edge := boxWeights(radius)
 	if edge == 0 && n == 0 {
 		return
 	}

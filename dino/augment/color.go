@@ -21,8 +21,11 @@ func (s *Scratch) saturation(p *planes, factor float64) {
 // hue is adjust_hue: the hue in bytes plus factor·255 cut to a byte.
 func (s *Scratch) hue(p *planes, factor float64) {
 	r, g, b := p.rgb()
-	s.kernels().ShiftHue(r, g, b, byte(int(factor*255)))
+	s.kernels().ShiftHue(r, g, b, hueShift(factor))
 }
+
+// hueShift is a hue's factor in bytes.
+func hueShift(factor float64) byte { return byte(int(factor * 255)) }
 
 func (s *Scratch) grayscale(p *planes) {
 	r, g, b := p.rgb()

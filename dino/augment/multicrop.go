@@ -105,27 +105,54 @@ func (m *MultiCrop) Picture(s *Scratch, img *dataset.RGB, v int, rng *rand.Rand)
 }
 
 func (m *MultiCrop) planes(s *Scratch, img *dataset.RGB, v int, rng *rand.Rand) *planes {
-	size, scale, kind := m.Size(v), m.GlobalScale, v
+	r := m.Draw(v, img.W, img.H, rng)
+	size, p := m.Size(v), &s.crop
+	s.resize(p, size, size, img, r.Box, r.Flip)
+	if r.jittered {
+		s.jitter(p, r.jitter)
+	}
+	if r.Grey {
+		s.grayscale(p)
+	}
+	if r.Blur > 0 {
+		s.gaussianBlur(p, r.Blur)
+	}
+	if r.Solarize {
+		s.solarize(p, solarizeFrom)
+	}
+	return p
+}
+
+// solarizeFrom is the least byte that is inverted.
+const solarizeFrom = 128
+
+// Recipe is what is random about a view of a picture: what View draws, in the order in which it is done.
+type Recipe struct {
+	Box      Box
+	Flip     bool
+	jittered bool
+	jitter   jitter
+	Grey     bool
+	Blur     float64 // standard deviation in pixels of the crop; 0 for none
+	Solarize bool
+}
+
+// Draw draws view v of a picture of w×h pixels.
+func (m *MultiCrop) Draw(v, w, h int, rng *rand.Rand) Recipe {
+	scale, kind := m.GlobalScale, v
 	if v >= 2 {
 		scale, kind = m.LocalScale, 2
 	}
-	box := RandomBox(rng, img.W, img.H, scale, m.Ratio)
-	flip := rng.Float64() < m.Flip
-	p := &s.crop
-	s.resize(p, size, size, img, box, flip)
-	if rng.Float64() < m.Jitter {
-		s.jitter(p, m.drawJitter(rng))
+	r := Recipe{Box: RandomBox(rng, w, h, scale, m.Ratio), Flip: rng.Float64() < m.Flip}
+	if r.jittered = rng.Float64() < m.Jitter; r.jittered {
+		r.jitter = m.drawJitter(rng)
 	}
-	if rng.Float64() < m.Gray {
-		s.grayscale(p)
-	}
+	r.Grey = rng.Float64() < m.Gray
 	if rng.Float64() < m.Blur[kind] {
-		s.gaussianBlur(p, uniform(rng, m.BlurRadius))
+		r.Blur = uniform(rng, m.BlurRadius)
 	}
-	if rng.Float64() < m.Solarize[kind] {
-		s.solarize(p, 128)
-	}
-	return p
+	r.Solarize = rng.Float64() < m.Solarize[kind]
+	return r
 }
 
 // Sample makes all views of img, view v into dst[v], each from its own stream of (seed, epoch, sample, v).
@@ -180,17 +207,34 @@ func (m *MultiCrop) drawJitter(rng *rand.Rand) jitter {
 	return j
 }
 
+// factor is that of an operation, numbered as in order; it tells whether the operation changes anything.
+func (j *jitter) factor(op int) (factor float64, changes bool) {
+	switch op {
+	case 0:
+		return j.brightness, j.brightness != 1
+	case 1:
+		return j.contrast, j.contrast != 1
+	case 2:
+		return j.saturation, j.saturation != 1
+	}
+	return j.hue, j.hue != 0
+}
+
 func (s *Scratch) jitter(p *planes, j jitter) {
 	for _, op := range j.order {
-		switch {
-		case op == 0 && j.brightness != 1:
-			s.brightness(p, j.brightness)
-		case op == 1 && j.contrast != 1:
-			s.contrast(p, j.contrast)
-		case op == 2 && j.saturation != 1:
-			s.saturation(p, j.saturation)
-		case op == 3 && j.hue != 0:
-			s.hue(p, j.hue)
+		factor, changes := j.factor(op)
+		if !changes {
+			continue
+		}
+		switch op {
+		case 0:
+			s.brightness(p, factor)
+		case 1:
+			s.contrast(p, factor)
+		case 2:
+			s.saturation(p, factor)
+		case 3:
+			s.hue(p, factor)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
 )
 
 // Pillow's resampling (src/libImaging/Resample.c): separable, horizontal pass first, rounded to bytes between the passes; the filter is
@@ -131,6 +132,7 @@ type Scratch struct {
 	crop                 planes
 	blurred              [2][]byte
 	weights              []int32 // of the blur
+	operations           []cuda.ColourOperation
 	out                  dataset.RGB
 	stream               Stream
 	table                *kernels.Table // for tests; nil means the best
