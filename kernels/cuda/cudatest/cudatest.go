@@ -50,7 +50,9 @@ func New(tb testing.TB, opts ...Option) *cuda.Device {
 	for _, f := range opts {
 		f(&o)
 	}
-	d := cuda.NewDevice(ptx.New(o.modes, o.major, o.minor))
+	driver := ptx.New(o.modes, o.major, o.minor)
+	driver.Edit = mutation()
+	d := cuda.NewDevice(driver)
 	watch(tb, d)
 	return d
 }

@@ -102,6 +102,10 @@ const (
 	paramSpace
 )
 
+func (s space) String() string {
+	return [...]string{"generic", "global", "shared", "local", "parameter"}[s]
+}
+
 func (c *compiler) space(in *instr) space {
 	for _, x := range in.op[1:] {
 		switch x {

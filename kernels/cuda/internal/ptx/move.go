@@ -249,7 +249,7 @@ func ld(c *compiler, in *instr) run {
 			i := bits.TrailingZeros32(m) & 31
 			b, undefined := w.load(s, p[i], total, i)
 			if undefined != 0 {
-				w.undefinedLoad(p[i], total, undefined, i)
+				w.undefinedLoad(s, p[i], total, undefined, i)
 			}
 			for j, t := range to {
 				var v uint64
@@ -305,7 +305,7 @@ func loadWords(s space, at func(w *warp, m uint32, to *[32]uint64), to []int) ru
 				b, undefined = w.loadShared(p[i], n, i)
 			}
 			if undefined != 0 {
-				w.undefinedLoad(p[i], n, undefined, i)
+				w.undefinedLoad(s, p[i], n, undefined, i)
 			}
 			for j, t := range to {
 				w.r[t][i] = little.Uint32(b[4*j:])
@@ -314,8 +314,9 @@ func loadWords(s space, at func(w *warp, m uint32, to *[32]uint64), to []int) ru
 	}
 }
 
-func (w *warp) undefinedLoad(p uint64, n, undefined, lane int) {
-	w.fail(lane, "read of memory that nobody wrote: %d of the %d bytes at %#x", undefined, n, p)
+func (w *warp) undefinedLoad(s space, p uint64, n, undefined, lane int) {
+	s, p = w.find(s, p, lane)
+	w.fail(lane, "read of %s memory that nobody wrote: %d of the %d bytes at %#x", s, undefined, n, p)
 }
 
 func st(c *compiler, in *instr) run {

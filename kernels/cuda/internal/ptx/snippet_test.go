@@ -451,7 +451,7 @@ func TestFaults(t *testing.T) {
 		{"beyond dynamic", "st.shared.u32 [dyn+64], %a;", snippetRun{shared: 64}, "of 4160 bytes of shared memory"},
 		{"unwritten global", "ld.global.u32 %x, [%m];", snippetRun{memory: 64}, "nobody wrote"},
 		{"half unwritten", "st.global.u16 [%m], %ha; ld.global.u32 %x, [%m];", snippetRun{memory: 64}, "2 of the 4 bytes"},
-		{"unwritten shared", "ld.shared.u32 %x, [s];", snippetRun{}, "nobody wrote"},
+		{"unwritten shared", "ld.shared.u32 %x, [s];", snippetRun{}, "shared memory that nobody wrote"},
 		{"unwritten local", "ld.local.u32 %x, [l];", snippetRun{}, "nobody wrote"},
 		{"unwritten register", "add.u32 %x, %r5, %a;", snippetRun{}, "register %r5"},
 		{"unwritten predicate", "@%p5 mov.u32 %x, 1;", snippetRun{}, "register %p5"},
