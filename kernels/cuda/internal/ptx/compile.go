@@ -152,6 +152,8 @@ func (c *compiler) fail(format string, args ...any) {
 
 // compile makes the kernel's program.
 func (k *kernel) compile() (p *program, err error) {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
 	if k.program != nil || k.fault != nil {
 		return k.program, k.fault
 	}

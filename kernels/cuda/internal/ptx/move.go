@@ -340,28 +340,41 @@ func st(c *compiler, in *instr) run {
 		from[i] = c.source(cl, o)
 	}
 	total := n * len(src)
+	value := func(w *warp, reg, lane int) uint64 {
+		if wide {
+			return w.q[reg][lane]
+		}
+		return uint64(w.r[reg][lane])
+	}
 	return func(w *warp, m uint32) {
 		var p [32]uint64
 		at(w, m, &p)
-		if wide {
-			for _, f := range from {
+		for _, f := range from {
+			if wide {
 				w.r64(f, m)
-			}
-		} else {
-			for _, f := range from {
+			} else {
 				w.r32(f, m)
 			}
+		}
+		if s != localSpace && clash(&p, m, uint64(total)) {
+			w.clash(&p, m, func(lane int) (v [4]uint64) {
+				for j, f := range from {
+					v[j] = value(w, f, lane) & (^uint64(0) >> (64 - 8*n))
+				}
+				return v
+			})
 		}
 		for ; m != 0; m &= m - 1 {
 			i := bits.TrailingZeros32(m) & 31
 			b := w.store(s, p[i], total, i)
-			for j, f := range from {
-				var v uint64
-				if wide {
-					v = w.q[f][i]
-				} else {
-					v = uint64(w.r[f][i])
+			if n == 4 && !wide {
+				for j, f := range from {
+					little.PutUint32(b[4*j:], w.r[f][i])
 				}
+				continue
+			}
+			for j, f := range from {
+				v := value(w, f, i)
 				switch n {
 				case 4:
 					little.PutUint32(b[4*j:], uint32(v))
@@ -374,5 +387,50 @@ func st(c *compiler, in *instr) run {
 				}
 			}
 		}
+	}
+}
+
+// clash says if lanes m may write the same bytes: false is certain.
+func clash(p *[32]uint64, m uint32, n uint64) bool {
+	if m&(m-1) == 0 {
+		return false
+	}
+	if m == all { // mostly addresses that rise
+		rise := true
+		for i := range 31 {
+			if p[i+1]-p[i]-n >= 1<<62 {
+				rise = false
+				break
+			}
+		}
+		if rise {
+			return false
+		}
+	}
+	// A set of the addresses: 128 places, as stores are aligned.
+	var seen [128]uint64
+	for ; m != 0; m &= m - 1 {
+		a := p[bits.TrailingZeros32(m)&31]
+		h := a / n * 0x9e3779b97f4a7c15 >> 57
+		for seen[h] != 0 {
+			if seen[h] == a+1 {
+				return true
+			}
+			h = (h + 1) & 127
+		}
+		seen[h] = a + 1
+	}
+	return false
+}
+
+// clash fails if lanes write different values to one address: nobody knows which of them stays.
+func (w *warp) clash(p *[32]uint64, m uint32, value func(lane int) [4]uint64) {
+	first := map[uint64]int{}
+	for ; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros32(m)
+		if j, ok := first[p[i]]; ok && value(i) != value(j) {
+			w.fail(i, "race: lanes %d and %d write different values to %#x in one instruction", j, i, p[i])
+		}
+		first[p[i]] = i
 	}
 }

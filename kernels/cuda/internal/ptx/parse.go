@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -28,6 +29,7 @@ type kernel struct {
 	maxThreads int            // .maxntid, 0 if not given
 	cluster    [3]int         // .reqnctapercluster
 
+	mutex    sync.Mutex // of what follows
 	program  *program
 	fault    error
 	launches atomic.Int64
