@@ -13,6 +13,10 @@ func BatchNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(y, x) && rows > 0 && mean.Len() == n && rstd.Len() == n && w.Len() == n && b.Len() == n,
 		"BatchNormForward", "y, x (R,C) with R > 0, mean, rstd, w, b (C)", y, mean, rstd, x, w, b)
+	if g := x.dev.gpu; g != nil {
+		g.BatchNormForward(y.at(x.typ), mean.f32(), rstd.f32(), x.ptr, x.typ, w.f32(), b.f32(), eps, rows, n)
+		return
+	}
 	x.dev.Run((n+batchNormBlock-1)/batchNormBlock, func(chunk, _ int) {
 		from, to := chunk*batchNormBlock, min((chunk+1)*batchNormBlock, n)
 		var sum, square [batchNormBlock]float64
@@ -50,8 +54,11 @@ func BatchNormForward(y, mean, rstd, x, w, b *Tensor, eps float32) {
 func BatchNormUpdate(runningMean, runningVar, mean, rstd *Tensor, rows int, eps, momentum float32) {
 	n := mean.Len()
 	check(runningMean.Len() == n && runningVar.Len() == n && rstd.Len() == n, "BatchNormUpdate", "all (C)", runningMean, runningVar, mean, rstd)
-	if mean.dev.gpu != nil {
-		panic(noKernel())
+	if g := mean.dev.gpu; g != nil {
+		runningMean.written()
+		runningVar.written()
+		g.BatchNormUpdate(runningMean.f32(), runningVar.f32(), mean.f32(), rstd.f32(), eps, momentum, rows, n)
+		return
 	}
 	unbiased := float32(rows) / float32(max(rows-1, 1))
 	for c, m := range mean.data {
@@ -67,6 +74,10 @@ func BatchNormBackward(dx, dw, db, dy, x, w, mean, rstd *Tensor, add bool) {
 	rows, n := x.Rows(), x.Cols()
 	check(SameShape(dy, x) && (dx == nil || SameShape(dx, x)) && w.Len() == n && mean.Len() == n && rstd.Len() == n && (dw == nil || dw.Len() == n) && (db == nil || db.Len() == n),
 		"BatchNormBackward", "dx, dy, x (R,C), dw, db, w, mean, rstd (C)", dx, dw, db, dy, x, w, mean, rstd)
+	if g := x.dev.gpu; g != nil {
+		g.BatchNormBackward(dx.at(x.typ), dw.f32(), db.f32(), dy.at(x.typ), x.ptr, x.typ, w.f32(), mean.f32(), rstd.f32(), rows, n, add)
+		return
+	}
 	x.dev.Run((n+batchNormBlock-1)/batchNormBlock, func(chunk, _ int) {
 		from, to := chunk*batchNormBlock, min((chunk+1)*batchNormBlock, n)
 		// With x̂ = (x − mean)·rstd: dx = w·rstd·(dy − mean(dy) − x̂·mean(dy·x̂)).

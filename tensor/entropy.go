@@ -6,6 +6,10 @@ import "math"
 func EntropyForward(h, p *Tensor) {
 	check(h.Len() == p.Rows(), "EntropyForward", "h (R), p (R,K)", h, p)
 	n := p.Cols()
+	if g := p.dev.gpu; g != nil {
+		g.EntropyForward(h.f32(), p.ptr, p.typ, p.Rows(), n)
+		return
+	}
 	p.dev.runRows(p.Rows(), n, func(from, to int) {
 		for r := from; r < to; r++ {
 			var sum float64

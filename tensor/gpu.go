@@ -194,6 +194,17 @@ func (r *resident[T]) at(d *Device, list []T) cuda.Ptr {
 	return m.ptr
 }
 
+// indices is the address of a copy of list as int32, for the next launch: the memory goes back when this device allocates again.
+func (d *Device) indices(list []int) cuda.Ptr {
+	short := make([]int32, len(list))
+	for i, k := range list {
+		short[i] = int32(k)
+	}
+	m := d.allocate(4 * len(list))
+	d.gpu.Upload(m.ptr, bytesOf(short))
+	return m.ptr
+}
+
 // bytesOf is the memory of x.
 func bytesOf[T any](x []T) []byte {
 	if len(x) == 0 {

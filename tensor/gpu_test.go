@@ -130,6 +130,41 @@ var gpuCases = []gpuCase{
 			MLPBackward(m.grad(2, 3, 8), m.weights(16, 8), m.sum(16), m.weights(8, 16), m.sum(8), dy, x, a, h, w1, w2, m.add, m.add, m.add)
 		}
 	}},
+	{"Softmax", func(m *gpuMaker) {
+		x, y := m.act(2, 5, 40), m.act(2, 5, 40)
+		SoftmaxForward(m.out(2, 5, 40), x)
+		SoftmaxBackward(m.grad(2, 5, 40), m.act(2, 5, 40), y, m.add)
+		LogSoftmaxForward(m.out(2, 5, 40), x)
+		LogSoftmaxBackward(m.grad(2, 5, 40), m.act(2, 5, 40), y, m.add)
+	}},
+	{"CrossEntropy", func(m *gpuMaker) {
+		logits, logp, labels := m.act(4, 9), m.act(4, 9), []int{3, 0, 8, 3}
+		for _, dloss := range []*Tensor{nil, Scalar(m.dev, 0.5)} {
+			CrossEntropyForward(m.result(4), m.out(4, 9), logits, labels, 0.1)
+			CrossEntropyBackward(m.grad(4, 9), logp, labels, 0.1, 0.25, dloss, m.add)
+		}
+	}},
+	{"ArgMaxRows", func(m *gpuMaker) {
+		index := make([]int, 5)
+		ArgMaxRows(index, m.act(5, 300))
+		for _, k := range index {
+			m.numbers(float64(k))
+		}
+	}},
+	{"Entropy", func(m *gpuMaker) { EntropyForward(m.result(5), m.act(5, 30)) }},
+	{"BatchNorm", func(m *gpuMaker) {
+		x, w, mean, rstd := m.act(20, 7), m.float32(7), m.float32(7), m.float32(7)
+		BatchNormForward(m.out(20, 7), m.result(7), m.result(7), x, w, m.float32(7), 1e-3)
+		BatchNormBackward(m.grad(20, 7), m.sum(7), m.sum(7), m.act(20, 7), x, w, mean, rstd, m.add)
+		BatchNormBackward(nil, nil, m.sum(7), m.act(20, 7), x, w, mean, rstd, m.add)
+		BatchNormUpdate(m.sum(7), m.sum(7), mean, rstd, 20, 1e-3, 0.1)
+	}},
+	{"Samples", func(m *gpuMaker) {
+		x, branch, samples := m.act(5, 4, 3), m.act(3, 4, 3), []int{0, 2, 4}
+		SelectSamples(m.grad(3, 4, 3), x, samples, 1.5, m.add)
+		ResidualSamples(m.out(5, 4, 3), x, branch, samples, -2)
+		ResidualSamples(m.out(5, 4, 3), nil, branch, samples, -2)
+	}},
 	{"CenteredSoftmax", func(m *gpuMaker) {
 		x, center, used := m.act(5, 300), m.float32(300), m.result(300)
 		used.Zero()

@@ -4,6 +4,10 @@ package tensor
 // dimension in ascending order, one for each of y's. [ResidualSamples] is the way back.
 func SelectSamples(y, x *Tensor, samples []int, scale float32, add bool) {
 	n := checkSamples("SelectSamples", x, y, samples)
+	if g := y.dev.gpu; g != nil {
+		g.SelectSamples(y.ptr, x.at(y.typ), y.typ, y.dev.indices(samples), scale, len(samples), n, add)
+		return
+	}
 	y.dev.Run(len(samples), func(i, _ int) {
 		to, from := y.data[i*n:(i+1)*n], x.data[samples[i]*n:][:n]
 		if add {

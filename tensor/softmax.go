@@ -3,6 +3,10 @@ package tensor
 // SoftmaxForward computes the softmax of x over its last dimension. y may be x. A row that holds NaN or +Inf, or −Inf alone, gives NaN.
 func SoftmaxForward(y, x *Tensor) {
 	check(SameShape(y, x), "SoftmaxForward", "y and x of the same shape", y, x)
+	if g := x.dev.gpu; g != nil {
+		g.SoftmaxForward(y.at(x.typ), x.ptr, x.typ, x.Rows(), x.Cols())
+		return
+	}
 	forRows(x, func(from, to int) {
 		x.dev.kernels.SoftmaxForward(y.data[from:to], x.data[from:to], x.Cols(), 1)
 	})
@@ -38,6 +42,10 @@ func CenteredSoftmaxForward(y, x, center, scale, entropy, used *Tensor) {
 // SoftmaxBackward computes the gradient dx of the input from the gradient dy of the output y, or adds it to dx.
 func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "SoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
+	if g := y.dev.gpu; g != nil {
+		g.SoftmaxBackward(dx.at(y.typ), dy.at(y.typ), y.ptr, y.typ, y.Rows(), y.Cols(), add)
+		return
+	}
 	forRows(y, func(from, to int) {
 		y.dev.kernels.SoftmaxBackward(dx.data[from:to], dy.data[from:to], y.data[from:to], y.Cols(), add)
 	})
@@ -46,6 +54,10 @@ func SoftmaxBackward(dx, dy, y *Tensor, add bool) {
 // LogSoftmaxForward computes the logarithm of the softmax of x over its last dimension. y may be x.
 func LogSoftmaxForward(y, x *Tensor) {
 	check(SameShape(y, x), "LogSoftmaxForward", "y and x of the same shape", y, x)
+	if g := x.dev.gpu; g != nil {
+		g.LogSoftmaxForward(y.at(x.typ), x.ptr, x.typ, x.Rows(), x.Cols())
+		return
+	}
 	forRows(x, func(from, to int) {
 		x.dev.kernels.LogSoftmaxForward(y.data[from:to], x.data[from:to], x.Cols(), 1)
 	})
@@ -55,6 +67,10 @@ func LogSoftmaxForward(y, x *Tensor) {
 func LogSoftmaxBackward(dx, dy, y *Tensor, add bool) {
 	check(SameShape(dx, y) && SameShape(dy, y), "LogSoftmaxBackward", "dx, dy and y of the same shape", dx, dy, y)
 	n := y.Cols()
+	if g := y.dev.gpu; g != nil {
+		g.LogSoftmaxBackward(dx.at(y.typ), dy.at(y.typ), y.ptr, y.typ, y.Rows(), n, add)
+		return
+	}
 	forRows(y, func(from, to int) {
 		for ; from < to; from += n {
 			y.dev.kernels.LogSoftmaxBackward(dx.data[from:from+n], dy.data[from:from+n], y.data[from:from+n], add)
