@@ -112,7 +112,7 @@ func LoadClassifier(dev *tensor.Device, path string) (*Classifier, error) {
 	if c.ImageSize < 1 || c.ImageSize > 4096 || c.Blocks < 0 {
 		return nil, fmt.Errorf("%s: pictures of %d px and %d blocks make no sense", path, c.ImageSize, c.Blocks)
 	}
-	c.Head = eval.NewLinear(dev, weight.Shape[1], n, 0)
+	c.Head = eval.NewLinear(dev.Host(), weight.Shape[1], n, 0)
 	c.Head.Weight.Value.SetFloats(weight.Data)
 	c.Head.Bias.Value.SetFloats(bias.Data)
 	for _, p := range c.Head.Params() {

@@ -58,15 +58,16 @@ type Config struct {
 	Solarize         float64    `json:"solarize"`     // probability of the second large crop's
 
 	// The run.
-	Precision   string  `json:"precision"` // of the layers' products: float32, or bf16 on CPUs that have it
+	Precision   string  `json:"precision"` // of the layers' products: float32, tf32 on GPUs, or bf16 on GPUs and on CPUs that have it
 	Seed        uint64  `json:"seed"`
 	SaveCkpFreq int     `json:"saveckp_freq"` // epochs between checkpoints that are kept
 	KNNFreq     int     `json:"knn_freq"`     // epochs between k-NN evaluations; 0 is never
 	MaxBad      float64 `json:"max_bad"`      // share of images that may be unreadable before the run stops
 }
 
-// withoutEffect are the settings, by JSON name, that change nothing about the weights: a resumed run may change them.
-var withoutEffect = []string{"saveckp_freq", "knn_freq", "max_bad"}
+// withoutEffect are the settings, by JSON name, that change nothing about the weights: a resumed run may change them; and the precision, so that a run can go
+// on on a device that has not the same: the weights are rounded otherwise from there on.
+var withoutEffect = []string{"saveckp_freq", "knn_freq", "max_bad", "precision"}
 
 // Reference is the configuration of the published reference implementation (facebookresearch/dino at 7c446df) when no flag is given.
 func Reference() Config {

@@ -22,7 +22,7 @@ type feeds struct {
 }
 
 // Prefetch sends batches to the device ahead of the step that will be given them, which has to be the next one that is started: to a GPU while it
-// works. The batches' memory may be used again for others when Prefetch returns, if the device is a GPU.
+// works.
 func (t *Trainer) Prefetch(batches ...*Batch) {
 	t.check(batches)
 	for _, b := range batches {

@@ -1,8 +1,11 @@
 package dino
 
 import (
+	"errors"
+	"fmt"
 	"math"
 
+	"github.com/godino-ml/godino/kernels/cuda"
 	"github.com/godino-ml/godino/nn"
 	"github.com/godino-ml/godino/tensor"
 )
@@ -86,7 +89,7 @@ func (t *Trainer) fetchFigures(u *underWay) error {
 		return nil
 	}
 	f, s := t.figures.Floats(), &u.stats
-	if err := t.dev.Err(); err != nil {
+	if err := t.deviceError(); err != nil {
 		return err
 	}
 	figure := func(i int) float64 { return float64(f[i]) }
@@ -97,5 +100,14 @@ func (t *Trainer) fetchFigures(u *underWay) error {
 		t.Optimizer.Undo()
 		u.bad = t.blameAgain(u)
 	}
-	return t.dev.Err()
+	return t.deviceError()
+}
+
+// deviceError is the GPU's error, after which it does nothing more, and what to do about it.
+func (t *Trainer) deviceError() error {
+	err := t.dev.Err()
+	if errors.Is(err, cuda.ErrMemory) {
+		return fmt.Errorf("%w: lower batch_size_per_gpu, now %d (accum makes up for it), or local_crops_number", err, t.config.BatchSize)
+	}
+	return err
 }

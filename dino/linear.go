@@ -173,7 +173,7 @@ func newLinearProbe(o *LinearOptions) (*linearProbe, error) {
 		return nil, err
 	}
 	for range c.LRs { // all start alike
-		p.heads = append(p.heads, eval.NewLinear(o.Device, dim, len(o.Train.Classes()), c.Seed))
+		p.heads = append(p.heads, eval.NewLinear(o.Device.Host(), dim, len(o.Train.Classes()), c.Seed))
 	}
 	p.run.Train, p.run.Test, p.run.Best.Top1 = o.Train.Len(), o.Val.Len(), -1
 	return p, nil
@@ -374,7 +374,7 @@ func (p *linearProbe) keep(head *eval.Linear) {
 	c := &p.Config
 	if p.run.Classifier == nil {
 		p.run.Classifier = &Classifier{Classes: p.Train.Classes(), Tokens: c.Tokens, Blocks: c.Blocks, ImageSize: c.ImageSize, Backbone: BackboneID(p.Backbone),
-			LabelFraction: c.LabelFraction, Head: eval.NewLinear(p.Device, head.Dim(), head.Classes(), 0)}
+			LabelFraction: c.LabelFraction, Head: eval.NewLinear(p.Device.Host(), head.Dim(), head.Classes(), 0)}
 	}
 	k := p.run.Classifier
 	k.Epoch, k.LR, k.Top1 = p.run.Best.Epoch+1, p.run.Best.LR, math.Round(p.run.Best.Top1*1e4)/1e4

@@ -96,6 +96,7 @@ type Run struct {
 	bad      int
 	collapse collapseDetector
 	pace     pace
+	ahead    *batchesAhead // nil if none were taken
 }
 
 // progress is the state of a run beside its tensors; it is part of a checkpoint.
@@ -297,11 +298,13 @@ func (r *Run) step(ctx context.Context, loader *Loader) error {
 	if t.step%t.stepsPerEpoch == 0 {
 		r.progress.Loss, r.progress.Entropy, r.progress.KL, r.progress.Prototypes, r.progress.Steps, r.progress.Skipped = 0, 0, 0, 0, 0, 0
 	}
-	batches, waited, err := r.next(ctx, loader)
+	batches, waited, err := r.take(ctx, loader)
 	if err != nil {
 		return err
 	}
-	s, err := t.Step(batches...)
+	t.Start(batches...)
+	r.fetchAhead(ctx, loader)
+	s, err := t.Finish()
 	for _, b := range batches {
 		loader.Recycle(b)
 	}
@@ -326,8 +329,37 @@ func (r *Run) step(ctx context.Context, loader *Loader) error {
 	return nil
 }
 
-// next takes the loader's batches of the step at hand. With accum, the last batches of an epoch may fill no step: they are passed over.
-func (r *Run) next(ctx context.Context, loader *Loader) (batches []*Batch, waited time.Duration, err error) {
+// batchesAhead are those of the next step, and the time that was waited for them.
+type batchesAhead struct {
+	batches []*Batch
+	waited  time.Duration
+	err     error
+}
+
+// take is the batches of the step at hand.
+func (r *Run) take(ctx context.Context, loader *Loader) (batches []*Batch, waited time.Duration, err error) {
+	if a := r.ahead; a != nil {
+		r.ahead = nil
+		return a.batches, a.waited, a.err
+	}
+	return r.next(ctx, loader, r.Trainer.step)
+}
+
+// fetchAhead sends the batches of the next step to a GPU while it works on the step at hand, whose own batches are there.
+func (r *Run) fetchAhead(ctx context.Context, loader *Loader) {
+	t := r.Trainer
+	if t.dev.GPU() == nil || t.step+1 == t.TotalSteps() {
+		return
+	}
+	a := &batchesAhead{}
+	if a.batches, a.waited, a.err = r.next(ctx, loader, t.step+1); a.err == nil {
+		t.Prefetch(a.batches...)
+	}
+	r.ahead = a
+}
+
+// next takes the loader's batches of a step. With accum, the last batches of an epoch may fill no step: they are passed over.
+func (r *Run) next(ctx context.Context, loader *Loader, step int) (batches []*Batch, waited time.Duration, err error) {
 	t := r.Trainer
 	for len(batches) < t.config.Accum {
 		b, err := loader.Next(ctx)
@@ -335,7 +367,7 @@ func (r *Run) next(ctx context.Context, loader *Loader) (batches []*Batch, waite
 			return nil, 0, err
 		}
 		waited += b.Waited
-		if b.Epoch != t.Epoch() || b.Step/t.config.Accum != t.step%t.stepsPerEpoch {
+		if b.Epoch != step/t.stepsPerEpoch || b.Step/t.config.Accum != step%t.stepsPerEpoch {
 			loader.Recycle(b)
 			continue
 		}

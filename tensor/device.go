@@ -30,7 +30,9 @@ func NewCPU(table *kernels.Table, threads int) *Device {
 // NewGPU makes a device of a GPU. It is used by one goroutine at a time. What the program does on the CPU beside it, the device's Host does.
 func NewGPU(g *cuda.Device) *Device {
 	host := CPU()
-	return &Device{gpu: g, trash: &trash{}, kernels: host.kernels, pool: host.pool}
+	d := &Device{gpu: g, trash: &trash{}, kernels: host.kernels, pool: host.pool}
+	g.Reclaim = func() { d.trash.reclaim(g) }
+	return d
 }
 
 // CPU is the device that programs use when they have no reason to choose: the best kernels of this CPU (or those that GODINO_KERNELS

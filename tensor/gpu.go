@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/godino-ml/godino/kernels/cuda"
@@ -48,6 +49,15 @@ func (t *trash) empty(g *cuda.Device) {
 		g.Free(p)
 	}
 	t.list = t.list[:0]
+}
+
+// reclaim looks for memory that nobody has any more, which the garbage collector knows, and gives it back.
+func (t *trash) reclaim(g *cuda.Device) {
+	for range 2 {
+		runtime.GC()
+		time.Sleep(20 * time.Millisecond) // the collector tells trash of what it has found in a goroutine of its own
+	}
+	t.empty(g)
 }
 
 // allocate takes memory of undefined content on the GPU.

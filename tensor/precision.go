@@ -2,7 +2,6 @@ package tensor
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/godino-ml/godino/kernels"
 )
@@ -17,9 +16,11 @@ const (
 	Float32 Precision = iota
 	// BF16 rounds them to bf16 first, float32 with 8 bits of significand: twice as fast on CPUs that have the instructions.
 	BF16
+	// TF32 rounds them to TF32, float32 with 11 bits of significand, on a GPU; in memory they are float32.
+	TF32
 )
 
-var precisionNames = []string{Float32: "float32", BF16: "bf16"}
+var precisionNames = []string{Float32: "float32", BF16: "bf16", TF32: "tf32"}
 
 func (p Precision) String() string { return precisionNames[p] }
 
@@ -30,7 +31,7 @@ func ParsePrecision(name string) (Precision, error) {
 			return Precision(p), nil
 		}
 	}
-	return 0, fmt.Errorf("precision is %q: it must be %s", name, strings.Join(precisionNames, " or "))
+	return 0, fmt.Errorf("precision is %q: it must be float32 or bf16, or tf32 on a GPU", name)
 }
 
 // Precision is that of the device's layers.
@@ -51,6 +52,9 @@ func (d *Device) WithPrecision(p Precision) (*Device, error) {
 	}
 	if d.gpu != nil {
 		return &Device{gpu: d.gpu, trash: d.trash, kernels: d.kernels, pool: d.pool, precision: p}, nil
+	}
+	if p == TF32 {
+		return nil, fmt.Errorf("precision tf32 is one of GPUs: choose float32 or bf16")
 	}
 	if p == BF16 && d.kernels.GemmBF16 == nil {
 		return nil, fmt.Errorf("precision bf16 with %s", kernels.WhyNoBF16(d.kernels))

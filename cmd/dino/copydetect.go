@@ -31,7 +31,7 @@ type copyDetectCommand struct {
 	Imsize          int    `name:"imsize" default:"320" group:"Data" placeholder:"PX" help:"Images are resized to a square of this side, whatever their shape."`
 	BatchSize       int    `name:"batch_size_per_gpu" aliases:"batch_size" default:"16" group:"Machine" placeholder:"N" help:"Images of one pass."`
 	NumWorkers      int    `group:"Machine" placeholder:"N" help:"Threads that decode images; 0 chooses."`
-	Device          string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
+	Device          string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda, cuda:N for the GPU of that number, or auto."`
 	JSON            bool   `name:"json" group:"Run" help:"Print one JSON object."`
 
 	MakeAttacks string `placeholder:"DIR" group:"Making a set" help:"Write images of --data_path and altered copies of them into a new folder, and stop."`

@@ -14,6 +14,7 @@ import (
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/dino/viz"
 	"github.com/godino-ml/godino/internal/shapes"
+	"github.com/godino-ml/godino/tensor"
 )
 
 type demoCommand struct {
@@ -76,14 +77,17 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if dev.GPU() != nil {
+		config.Precision = tensor.BF16.String()
+	}
 	begin := time.Now()
 	size := config.GlobalCropsSize
 	train, test := drawn("train", config.Seed, 0, c.Images, size), drawn("test", config.Seed, c.Images, c.Images/4, size)
 	if !c.JSON {
 		fmt.Fprintf(t.out, "drew      %s of %d px to train on and %s to judge, of %s, in %s\n", plural(c.Images, "picture"), size,
 			count(c.Images/4), plural(len(shapes.Classes), "kind"), time.Since(begin).Round(10*time.Millisecond))
-		fmt.Fprintf(t.out, "plan      %s of %s, %s kernels, %s\n", plural(config.Epochs, "epoch"), plural(config.StepsPerEpoch(c.Images), "step"),
-			dev.Kernels().Name, plural(dev.Threads(), "thread"))
+		fmt.Fprintf(t.out, "plan      %s of %s, %s\n", plural(config.Epochs, "epoch"), plural(config.StepsPerEpoch(c.Images), "step"),
+			deviceText(dev, config.Precision))
 	}
 	run, err := dino.Open(dino.Options{Config: config, OutputDir: dir, Device: dev, Train: train, Val: test,
 		Workers: runtime.GOMAXPROCS(0), SaveEvery: -1})

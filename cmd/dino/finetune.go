@@ -181,7 +181,7 @@ func (c *finetuneCommand) announce(t *terminal, o *dino.FinetuneOptions, from st
 	say("judged", "on %s", describe(o.Val))
 	say("plan", "%s, %s a step at lr %g, layers ×%g, %s/%d at %d px, drop path %g, weight decay %g, label smoothing %g", plural(g.Epochs, "epoch"),
 		plural(g.BatchSize, "image"), g.LR, g.LayerDecay, g.Arch, g.PatchSize, g.ImageSize, g.DropPathRate, g.WeightDecay, g.LabelSmoothing)
-	say("machine", "%s kernels, %s, %s, %s to load images", o.Device.Kernels().Name, g.Precision, plural(o.Device.Threads(), "thread"), plural(o.Workers, "worker"))
+	say("machine", "%s, %s to load images", deviceText(o.Device, g.Precision), plural(o.Workers, "worker"))
 }
 
 // finetune opens the run, trains it and says how it ended.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/godino-ml/godino/dino"
 	"github.com/godino-ml/godino/kernels/cuda"
@@ -17,7 +19,7 @@ type networkFlags struct {
 	CheckpointKey     string `default:"teacher" group:"Network" placeholder:"KEY" help:"Which network of a checkpoint: ${default}, or student."`
 	Arch              string `group:"Network" placeholder:"NAME" help:"Backbone; read from the file where it says so: vit_tiny, vit_small, vit_base, vit:dim=96,depth=4,heads=3; options after a colon, as in vit_small:registers=4,layer_scale=1e-5."`
 	PatchSize         int    `group:"Network" placeholder:"PX" help:"Side of a patch; read from the file if not given."`
-	Device            string `default:"auto" group:"Machine" help:"cpu, cuda, or auto."`
+	Device            string `default:"auto" group:"Machine" help:"cpu, cuda, cuda:N for the GPU of that number, or auto."`
 }
 
 // network is a trained backbone on a device.
@@ -51,18 +53,31 @@ func backboneError(err error) error {
 	return checkpointError(err)
 }
 
-// device is where the work is done. Only the CPU can be asked for until the program has kernels for more.
+// device is where the work is done: the CPU, an NVIDIA GPU by its number, or the first GPU that there is, else the CPU.
 func device(name string) (*tensor.Device, error) {
-	switch name {
-	case "cpu", "auto":
+	kind, number, numbered := strings.Cut(name, ":")
+	n, err := strconv.Atoi(number)
+	switch {
+	case name == "cpu", name == "auto" && cuda.Available() != nil:
 		return tensor.CPU(), nil
-	case "cuda":
-		if err := cuda.Available(); err != nil {
-			return nil, usageError("--device cuda: %w: use --device cpu", err)
-		}
-		return tensor.CPU(), nil
+	case name == "auto", name == "cuda":
+		n = 0
+	case kind != "cuda" || !numbered || err != nil || n < 0:
+		return nil, usageError("--device %q: choose cpu, cuda, cuda:N or auto", name)
 	}
-	return nil, usageError("--device %q: choose cpu, cuda or auto", name)
+	g, err := cuda.Open(n)
+	if err != nil {
+		return nil, usageError("--device %s: %w: use --device cpu", name, err)
+	}
+	return tensor.NewGPU(g), nil
+}
+
+// deviceText says what the device is.
+func deviceText(dev *tensor.Device, precision string) string {
+	if g := dev.GPU(); g != nil {
+		return fmt.Sprintf("%v, %s", g.Info(), precision)
+	}
+	return fmt.Sprintf("%s kernels, %s, %s", dev.Kernels().Name, precision, plural(dev.Threads(), "thread"))
 }
 
 // inPrecision is the device with layers of that precision.

@@ -53,7 +53,7 @@ type settingFlags struct {
 	Grayscale        *float64  `json:"grayscale,omitempty" group:"Crops" placeholder:"P" help:"Share of crops that lose their colour."`
 	Solarize         *float64  `json:"solarize,omitempty" group:"Crops" placeholder:"P" help:"Share of second large crops that are solarised."`
 
-	Precision   *string  `json:"precision,omitempty" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: float32, or bf16, faster on CPUs that have it (dino doctor says)."`
+	Precision   *string  `json:"precision,omitempty" group:"Machine" placeholder:"NAME" help:"Numbers that the layers multiply: bf16, what GPUs start from, and faster on CPUs that have it (dino doctor says); float32; tf32, on GPUs."`
 	Seed        *uint64  `json:"seed,omitempty" group:"Run" placeholder:"N" help:"Seed of every random choice."`
 	SaveCkpFreq *int     `json:"saveckp_freq,omitempty" name:"saveckp_freq" group:"Run" placeholder:"N" help:"Epochs between checkpoints that are kept; the latest always is."`
 	KNNFreq     *int     `json:"knn_freq,omitempty" name:"knn_freq" group:"Run" placeholder:"N" help:"Epochs between k-NN scores; 0 never scores."`

@@ -16,6 +16,7 @@ import (
 	"github.com/godino-ml/godino/dino/report"
 	"github.com/godino-ml/godino/internal/measure"
 	"github.com/godino-ml/godino/nn/weights"
+	"github.com/godino-ml/godino/tensor"
 )
 
 type trainCommand struct {
@@ -37,8 +38,8 @@ type trainCommand struct {
 
 	OnCollapse string `default:"warn" group:"Run" placeholder:"warn|adapt|stop" help:"What to do when the features collapse: warn; adapt, by changing teacher temperature, momentum or learning rate from there on; or stop with exit status 3."`
 	NumWorkers int    `group:"Machine" placeholder:"N" help:"Threads that decode and crop images; 0 chooses. Results do not depend on it."`
-	Device     string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda or auto."`
-	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: the CPU has no use for float16; see --precision."`
+	Device     string `default:"auto" group:"Machine" placeholder:"NAME" help:"cpu, cuda, cuda:N for the GPU of that number, or auto: a GPU if there is one."`
+	UseFP16    *bool  `name:"use_fp16" group:"Machine" help:"Accepted for the reference's sake: float16 is not used; see --precision."`
 	DistURL    string `name:"dist_url" hidden:""`
 	LocalRank  string `name:"local_rank" hidden:""`
 
@@ -84,7 +85,7 @@ func (c *trainCommand) Run(ctx context.Context, t *terminal) error {
 		o.HoldOut = c.ValShare
 	}
 	var reasons []dino.Reason
-	if o.Config, reasons, err = c.settings(train); err != nil {
+	if o.Config, reasons, err = c.settings(train, dev); err != nil {
 		return err
 	}
 	if n := train.Len() - int(math.Round(o.HoldOut*float64(train.Len()))); o.Config.StepsPerEpoch(n) < 1 {
@@ -158,6 +159,10 @@ func train1(ctx context.Context, t *terminal, o dino.Options, ro report.Options,
 // speedText is how fast the last steps were and how near to what the CPU can do: the multiply-add ceiling, measured now.
 func speedText(run *dino.Run, last dino.StepStats) string {
 	dev := run.Trainer.Student.Backbone.ClassToken.Value.Device()
+	if g := dev.GPU(); g != nil {
+		return fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.1f TFLOP/s on %s (%s)", rateText(last.ImagesPerSecond), run.Trainer.FLOPs()/1e9,
+			last.ImagesPerSecond*run.Trainer.FLOPs()/1e12, g.Info().Name, dev.Precision())
+	}
 	ceiling := dev.Ceiling() * float64(dev.Threads())
 	rate := last.ImagesPerSecond * run.Trainer.FLOPs() / 1e9
 	text := fmt.Sprintf("%s images/s over the last steps, %.3g GFLOP an image: %.0f GFLOP/s, %.0f %% of the ceiling of %.0f (%s multiply-adds alone, %s)",
@@ -214,10 +219,14 @@ func (c *trainCommand) resumed() *dino.Checkpoint {
 }
 
 // settings are the run's: those of the checkpoint that it goes on from, or chosen by a preset or the data; then the file's, then the flags'.
-func (c *trainCommand) settings(train *dataset.Dataset) (dino.Config, []dino.Reason, error) {
+func (c *trainCommand) settings(train *dataset.Dataset, dev *tensor.Device) (dino.Config, []dino.Reason, error) {
 	config, reasons := dino.Reference(), []dino.Reason{{Settings: "preset reference", Why: "the defaults of facebookresearch/dino"}}
 	if c.Preset != "reference" {
 		config, reasons = dino.AutoConfig(dino.DataInfo{Images: train.Len(), ShortSide: shortSide(train)})
+	}
+	if dev.GPU() != nil {
+		config.Precision = tensor.BF16.String()
+		reasons = append(reasons, dino.Reason{Settings: "precision bf16", Why: "what a GPU multiplies fastest; --precision float32 is the reference's arithmetic without its mixed precision"})
 	}
 	if was := c.resumed(); was != nil {
 		config, reasons = was.Config, []dino.Reason{{Settings: "all settings", Why: fmt.Sprintf("those of the checkpoint, step %d", was.Step)}}
@@ -270,7 +279,7 @@ func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *din
 		say("given", "%s", strings.Join(given, ", "))
 	}
 	if c.UseFP16 != nil && *c.UseFP16 {
-		say("note", "--use_fp16: the CPU has no use for float16; it trains in %s (--precision)", o.Config.Precision)
+		say("note", "--use_fp16: float16 is not used; it trains in %s (--precision)", o.Config.Precision)
 	}
 	if c.DistURL != "" || c.LocalRank != "" {
 		say("note", "--dist_url and --local_rank: training runs in one process; all cores are used")
@@ -280,7 +289,7 @@ func (c *trainCommand) announce(t *terminal, train, val *dataset.Dataset, o *din
 	say("plan", "%s of %s, %s of 2×%d + %d×%d crops a step, %s/%d, out_dim %s, %s at lr %g",
 		plural(g.Epochs, "epoch"), plural(n, "step"), plural(g.ImagesPerStep(), "image"), g.GlobalCropsSize, g.LocalCropsNumber, g.LocalCropsSize,
 		g.Arch, g.PatchSize, count(g.OutDim), g.Optimizer, g.LR)
-	say("machine", "%s kernels, %s, %s, %s to load images", o.Device.Kernels().Name, o.Device.Precision(), plural(o.Device.Threads(), "thread"), plural(o.Workers, "worker"))
+	say("machine", "%s, %s to load images", deviceText(o.Device, o.Config.Precision), plural(o.Workers, "worker"))
 }
 
 // runError gives an error of package dino its exit status.

@@ -29,14 +29,14 @@ func NewLinear(dev *tensor.Device, dim, classes int, seed uint64) *Linear {
 	if err != nil {
 		panic(err) // every device has it
 	}
+	weight, r := make([]float32, classes*dim), tensor.Stream(seed, 0x6c696e656172)
+	for i := range weight {
+		weight[i] = float32(r.NormFloat64() * linearStd)
+	}
 	l := &Linear{
-		Weight: nn.Param{Name: "head.weight", Var: autograd.NewParam(tensor.New(dev, classes, dim))},
+		Weight: nn.Param{Name: "head.weight", Var: autograd.NewParam(tensor.FromSlice(dev, weight, classes, dim))},
 		Bias:   nn.Param{Name: "head.bias", Var: autograd.NewParam(tensor.New(dev, classes))},
 		dev:    dev, tape: autograd.NewTape(tensor.NewArena(dev)), still: autograd.NewEvalTape(tensor.NewArena(dev)),
-	}
-	r := tensor.Stream(seed, 0x6c696e656172)
-	for i := range l.Weight.Value.Data() {
-		l.Weight.Value.Data()[i] = float32(r.NormFloat64() * linearStd)
 	}
 	l.optimizer = nn.NewSGD(l.Params())
 	return l
@@ -58,7 +58,7 @@ func (l *Linear) Step(rows []float32, labels []int, lr float64) float64 {
 	loss := l.tape.CrossEntropy(l.tape.Linear(x, l.Weight.Var, l.Bias.Var), labels, 0, 1/float64(len(labels)))
 	l.tape.Backward(loss)
 	l.optimizer.Step(lr, 0, nil, nil, nil)
-	return float64(loss.Value.Data()[0])
+	return float64(loss.Value.Floats()[0])
 }
 
 // Logits are the scores (n, C) of n features, rows (n, D).
@@ -66,13 +66,13 @@ func (l *Linear) Logits(rows []float32) []float32 {
 	defer l.still.Reset()
 	n := len(rows) / l.Dim()
 	x := autograd.NewConst(tensor.FromSlice(l.dev, rows, n, l.Dim()))
-	return append([]float32(nil), l.still.Linear(x, l.Weight.Var, l.Bias.Var).Value.Data()...)
+	return append([]float32(nil), l.still.Linear(x, l.Weight.Var, l.Bias.Var).Value.Floats()...)
 }
 
 // Probabilities are the softmax of Logits.
 func (l *Linear) Probabilities(rows []float32) []float32 {
 	logits := l.Logits(rows)
-	p := tensor.FromSlice(l.dev, logits, len(rows)/l.Dim(), l.Classes())
+	p := tensor.FromSlice(l.dev.Host(), logits, len(rows)/l.Dim(), l.Classes())
 	tensor.SoftmaxForward(p, p)
 	return logits
 }
@@ -103,8 +103,8 @@ func (l *Linear) Score(f Features) (*LinearResult, error) {
 		n := min(queryBlock, f.Len()-at)
 		labels := f.Labels[at : at+n]
 		logits := l.Logits(f.Data[at*f.Dim : (at+n)*f.Dim])
-		scores := tensor.FromSlice(l.dev, logits, n, classes)
-		loss, logp := tensor.New(l.dev, n), tensor.New(l.dev, n, classes)
+		scores := tensor.FromSlice(l.dev.Host(), logits, n, classes)
+		loss, logp := tensor.New(l.dev.Host(), n), tensor.New(l.dev.Host(), n, classes)
 		tensor.CrossEntropyForward(loss, logp, scores, labels, 0)
 		for i, label := range labels {
 			row := logits[i*classes : (i+1)*classes]

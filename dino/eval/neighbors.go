@@ -39,6 +39,7 @@ func Nearest(dev *tensor.Device, queries, bank Features, k int) (*Neighbors, err
 	n, m, d := queries.Len(), bank.Len(), bank.Dim
 	k = min(k, m)
 	queryScale, bankScale := queries.inverseNorms(), bank.inverseNorms()
+	dev = dev.Host() // features are in the program's memory
 	q := tensor.New(dev, min(queryBlock, n), d)
 	b := tensor.New(dev, min(bankBlock, m), d)
 	c := tensor.New(dev, q.Dim(0), b.Dim(0))

@@ -23,6 +23,7 @@ type PCA struct {
 // largest magnitude is positive; of entries within a thousandth of it the first counts, so that rounding does not decide. Components of
 // equal variance are not determined.
 func FitPCA(dev *tensor.Device, f Features, k int) (*PCA, error) {
+	dev = dev.Host() // features are in the program's memory
 	if err := f.check("PCA"); err != nil {
 		return nil, err
 	}
@@ -87,6 +88,7 @@ func FitPCA(dev *tensor.Device, f Features, k int) (*PCA, error) {
 
 // Project are the coordinates (N, K) of features along the components, from their mean.
 func (p *PCA) Project(dev *tensor.Device, f Features) []float32 {
+	dev = dev.Host()
 	n, d, k := f.Len(), p.Dim, len(p.Components)/p.Dim
 	y := make([]float32, n*k)
 	dev.Gemm(false, true, n, k, d, 1, f.Data, d, p.Components, d, 0, y, k) // (N, D)·(K, D)ᵀ

@@ -25,6 +25,7 @@ type PatchFrame struct {
 // Propagate returns the labels (N, C) of the frame with the given features, N = rows·cols. Of several patches as similar as the TopK-th all
 // count, as in the reference.
 func (p Propagation) Propagate(dev *tensor.Device, features []float32, rows, cols int, context []PatchFrame) ([]float32, error) {
+	dev = dev.Host() // features are in the program's memory
 	n := rows * cols
 	if n < 1 || len(features) == 0 || len(features)%n != 0 || len(context) == 0 {
 		return nil, fmt.Errorf("propagation from %d frames to %d numbers on a grid of %d×%d patches", len(context), len(features), rows, cols)

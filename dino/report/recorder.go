@@ -237,7 +237,10 @@ func machine(run *dino.Run) []string {
 	if cpu == "" {
 		cpu = "an unnamed CPU"
 	}
-	return []string{cpu, fmt.Sprintf("%s kernels, %s, %d threads", dev.Kernels().Name, dev.Precision(), dev.Threads()),
+	if g := dev.GPU(); g != nil {
+		cpu = fmt.Sprintf("%v, %s; %s", g.Info(), dev.Precision(), cpu)
+	}
+	return []string{cpu, fmt.Sprintf("%s kernels, %s, %d threads", dev.Kernels().Name, dev.Host().Precision(), dev.Threads()),
 		fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version())}
 }
 

@@ -27,6 +27,7 @@ type GroupRow struct {
 // Duplicates puts rows that are at least as similar as threshold, and files of equal bytes (sums; nil if unknown), into groups: the largest
 // first, then by their first rows. Every pair of rows is compared. progress may be nil.
 func Duplicates(ctx context.Context, dev *tensor.Device, rows Rows, sums []dataset.Sum, threshold float64, progress func(done, of int)) ([]Group, error) {
+	dev = dev.Host() // the index is in the program's memory
 	if err := rows.check("rows"); err != nil {
 		return nil, err
 	}

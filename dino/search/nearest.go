@@ -55,6 +55,7 @@ const (
 // Nearest finds for each query the k rows with the largest cosine, nearest first; between equal ones the lower row comes first. k is cut to
 // the number of rows. Queries have length 1, as rows have. A row that is not of numbers up to length 1 is an error: the index is damaged.
 func Nearest(dev *tensor.Device, rows, queries Rows, k int) ([][]Match, error) {
+	dev = dev.Host() // the index is in the program's memory
 	if err := rows.check("rows"); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -18,7 +19,13 @@ type Device struct {
 	workBytes int
 	hopper    bool
 	err       error
+
+	// Reclaim, if set, is called when memory runs out, to free what nobody needs any more.
+	Reclaim func()
 }
+
+// ErrMemory is wrapped by the error of a device whose memory is too small.
+var ErrMemory = errors.New("the GPU's memory is too small")
 
 type function struct {
 	Function
@@ -158,7 +165,13 @@ func (d *Device) Alloc(bytes int) Ptr {
 		return 0
 	}
 	p, err := d.driver.Alloc(max(bytes, 1))
-	d.fail(err)
+	if err != nil && d.Reclaim != nil {
+		d.Reclaim()
+		p, err = d.driver.Alloc(max(bytes, 1))
+	}
+	if err != nil {
+		d.fail(fmt.Errorf("%w: %w", ErrMemory, err))
+	}
 	return p
 }
 
