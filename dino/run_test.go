@@ -275,10 +275,10 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	}
 	o.Resume = ResumeLatest
 	other := o
-	other.Config.LR, other.Config.LocalCropsNumber, other.Config.Precision = 0.5, 1, "bf16"
+	other.Config.LR, other.Config.LocalCropsNumber, other.Config.Precision = 0.5, 1, "bf16" // whose precision may change
 	var refused *ResumeError
-	if _, err := Open(other); !errors.As(err, &refused) || len(refused.Differences) != 3 ||
-		!strings.Contains(err.Error(), "lr: 0.02, now 0.5") || !strings.Contains(err.Error(), `precision: "float32", now "bf16"`) || !strings.Contains(err.Error(), "local_crops_number: 2, now 1") {
+	if _, err := Open(other); !errors.As(err, &refused) || len(refused.Differences) != 2 ||
+		!strings.Contains(err.Error(), "lr: 0.02, now 0.5") || !strings.Contains(err.Error(), "local_crops_number: 2, now 1") {
 		t.Errorf("other settings: %v", err)
 	}
 	writePicture(t, filepath.Join(dir, "lines", "new.png"), 0, 99)

@@ -92,7 +92,7 @@ func gemmForward(op string, y, x, w, bias *Tensor) cuda.Gemm {
 	checkLinear(op, y, x, w, bias)
 	y.written()
 	in, out := x.Cols(), y.Cols()
-	return cuda.Gemm{TransB: true, M: x.Rows(), N: out, K: in, Alpha: 1, Type: x.typ, A: x.ptr, LDA: in, B: w.factor(x.typ), LDB: in,
+	return cuda.Gemm{TransB: true, M: x.Rows(), N: out, K: in, Alpha: 1, Type: x.typ, TF32: x.dev.precision == TF32, A: x.ptr, LDA: in, B: w.factor(x.typ), LDB: in,
 		TypeC: y.typ, C: y.ptr, LDC: out, Bias: bias.f32()}
 }
 
@@ -100,14 +100,14 @@ func gemmBackwardInput(op string, dx, dy, w *Tensor, add bool) cuda.Gemm {
 	checkLinear(op, dy, dx, w, nil)
 	dx.written()
 	in, out := dx.Cols(), dy.Cols()
-	return cuda.Gemm{M: dy.Rows(), N: in, K: out, Alpha: 1, Type: dy.typ, A: dy.ptr, LDA: out, B: w.factor(dy.typ), LDB: in,
+	return cuda.Gemm{M: dy.Rows(), N: in, K: out, Alpha: 1, Type: dy.typ, TF32: dy.dev.precision == TF32, A: dy.ptr, LDA: out, B: w.factor(dy.typ), LDB: in,
 		TypeC: dx.typ, C: dx.ptr, LDC: in, Beta: keep(add)}
 }
 
 // gemmBackwardWeights is no product where dw and dbias are nil.
 func gemmBackwardWeights(op string, dw, dbias, dy, x *Tensor, add bool) cuda.Gemm {
 	in, out := x.Cols(), dy.Cols()
-	p := cuda.Gemm{TransA: true, M: out, K: x.Rows(), Alpha: 1, Type: dy.typ, A: dy.ptr, LDA: out, RowSums: dbias.f32()}
+	p := cuda.Gemm{TransA: true, M: out, K: x.Rows(), Alpha: 1, Type: dy.typ, TF32: dy.dev.precision == TF32, A: dy.ptr, LDA: out, RowSums: dbias.f32()}
 	if dw != nil {
 		checkLinear(op, dy, x, dw, nil)
 		p.N, p.B, p.LDB = in, x.at(dy.typ), in
