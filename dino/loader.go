@@ -25,6 +25,7 @@ type Batch struct {
 	Labels            []int         // (B) their classes, −1 for none; of a bad image's substitute its own
 	Global            []float32     // (2·B, 3, G, G)
 	Local             []float32     // (L·B, 3, S, S)
+	uncropped         []uncropped   // (B) instead of Global and Local, with LoaderOptions.Uncropped
 	Waited            time.Duration // how long Next waited for it
 
 	mu  sync.Mutex
@@ -39,6 +40,8 @@ type LoaderOptions struct {
 	Crops augment.MultiCrop    // what to cut out of a sample
 	Crop  *augment.ResizedCrop // instead: a single crop, for training with labels
 	Seed  uint64
+	// Uncropped leaves making the crops to a GPU: batches have pictures and what is drawn of them. Its crops have the same bits.
+	Uncropped bool
 	// Workers decode and crop; 0 means 1. The batches do not depend on it.
 	Workers int
 	// Prefetch is how many batches are made ahead; 0 means 2.
@@ -198,6 +201,10 @@ func (l *Loader) layOut(epoch, at int, samples []int) *Batch {
 	b.Waited, b.err, b.bad = 0, nil, b.bad[:0]
 	b.Indices = append(b.Indices[:0], samples...)
 	b.Labels = append(b.Labels[:0], samples...) // to be filled
+	if l.opts.Uncropped {
+		b.uncropped = slices.Grow(b.uncropped[:0], n)[:n]
+		return b
+	}
 	b.Global, b.Local = resized(b.Global, n*global), resized(b.Local, n*local)
 	return b
 }
@@ -237,6 +244,10 @@ func (l *Loader) views(w *sampler, b *Batch, slot int) error {
 		return nil
 	}
 	c, n := &l.opts.Crops, len(b.Indices)
+	if l.opts.Uncropped {
+		b.uncropped[slot].draw(w, img, c, l.opts.Seed, b.Epoch, sample)
+		return nil
+	}
 	for v := range c.Views() {
 		size, planes, at := 3*c.Size(v)*c.Size(v), b.Global, v
 		if v >= 2 {

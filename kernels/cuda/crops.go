@@ -113,6 +113,36 @@ func (c *Crops) Add(x *Crop) {
 	c.blur = c.blur || x.BlurBox|x.BlurEdge != 0
 }
 
+// Join adds the crops of samples, each of the same number and size, view-major: the first of every sample, then the second of every sample, and so on. The
+// pictures of sample i are from pictures[i] on.
+func (c *Crops) Join(samples []*Crops, pictures []int) {
+	le := binary.LittleEndian
+	base := c.elements
+	for _, o := range samples {
+		c.taps = append(c.taps, o.taps...)
+		c.elements += o.elements
+		c.most = max(c.most, o.most)
+		c.colour = c.colour || o.colour
+		c.blur = c.blur || o.blur
+	}
+	for view := range samples[0].count {
+		taps := base
+		for i, o := range samples {
+			size := len(o.records) / o.count
+			at := len(c.records)
+			c.records = append(c.records, o.records[view*size:(view+1)*size]...)
+			r := c.records[at:] // start, rows, pitch, n, across, down
+			le.PutUint64(r, le.Uint64(r)+uint64(pictures[i]))
+			le.PutUint64(r[8:], uint64(c.rows))
+			le.PutUint32(r[24:], le.Uint32(r[24:])+uint32(taps))
+			le.PutUint32(r[28:], le.Uint32(r[28:])+uint32(taps))
+			c.rows += 3 * int(le.Uint32(r[20:])) * c.Size
+			taps += o.elements
+		}
+		c.count += len(samples)
+	}
+}
+
 // addTaps appends taps as the kernels read them, first inputs, counts and the weights column by column, and tells where.
 func (c *Crops) addTaps(t *Taps, from int) (at int) {
 	at = c.elements

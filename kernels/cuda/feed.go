@@ -1,6 +1,6 @@
 package cuda
 
-// Feed brings arrays of one size to the GPU while it computes: through page-locked memory, on the stream of copies, into buffers that are used in turn.
+// Feed brings arrays to the GPU while it computes: through page-locked memory, on the stream of copies, into buffers that are used in turn.
 type Feed struct {
 	d           *Device
 	slots       []feedSlot
@@ -50,6 +50,11 @@ func (f *Feed) Sent() int { return f.sent - f.taken }
 
 // Send sends the array that write writes to page-locked memory, which it may do while the GPU computes.
 func (f *Feed) Send(write func(to []byte)) {
+	f.SendBytes(len(f.slots[f.sent%len(f.slots)].host), write)
+}
+
+// SendBytes is Send of an array of so many bytes. Where they are more than the buffer has, it is replaced by a larger one: addresses change.
+func (f *Feed) SendBytes(bytes int, write func(to []byte)) {
 	if f.Sent() == len(f.slots) {
 		panic("cuda: Feed.Send of more arrays than it has buffers for")
 	}
@@ -62,13 +67,36 @@ func (f *Feed) Send(write func(to []byte)) {
 	if f.sent > len(f.slots) {
 		d.fail(d.driver.SyncEvent(s.brought)) // or the copy under way would read what is written now
 	}
-	write(s.host)
+	if bytes > len(s.host) {
+		f.grow(s, bytes)
+		if d.err != nil {
+			return
+		}
+	}
+	write(s.host[:bytes])
 	if s.used {
 		d.fail(d.driver.Wait(Copies, s.read))
 	}
 	if d.err == nil {
-		d.fail(d.driver.Upload(Copies, s.ptr, s.host))
+		d.fail(d.driver.Upload(Copies, s.ptr, s.host[:bytes]))
 		d.fail(d.driver.Record(s.brought, Copies))
+	}
+}
+
+// grow gives a slot room for bytes, and a quarter more.
+func (f *Feed) grow(s *feedSlot, bytes int) {
+	d := f.d
+	d.fail(d.driver.Sync()) // or the GPU would read memory that is given back
+	d.Free(s.ptr)
+	if d.err == nil {
+		d.fail(d.driver.FreeHostMemory(s.host))
+	}
+	bytes += bytes / 4
+	s.ptr = d.Alloc(bytes)
+	if d.err == nil {
+		var err error
+		s.host, err = d.driver.HostMemory(bytes)
+		d.fail(err)
 	}
 }
 

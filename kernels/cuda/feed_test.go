@@ -60,3 +60,26 @@ func TestGraph(t *testing.T) {
 		t.Error("memory was taken while a graph was captured")
 	}
 }
+
+// TestFeedGrows: arrays of any size, also larger than all before.
+func TestFeedGrows(t *testing.T) {
+	d := cudatest.New(t)
+	f := d.NewFeed(0, 2)
+	defer f.Close()
+	for i, n := range []int{1, 5, 3, 100, 7, 1000, 50} {
+		f.SendBytes(n, func(to []byte) {
+			if len(to) != n {
+				t.Fatalf("room for %d bytes of %d", len(to), n)
+			}
+			for k := range to {
+				to[k] = byte(i + k)
+			}
+		})
+		for k, x := range cudatest.GetBytes(d, f.Take(), n) {
+			if x != byte(i+k) {
+				t.Fatalf("array %d: byte %d is %d", i, k, x)
+			}
+		}
+		f.Done()
+	}
+}

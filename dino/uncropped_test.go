@@ -1,0 +1,66 @@
+package dino
+
+import (
+	"context"
+	"testing"
+
+	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/kernels/cuda/cudatest"
+	"github.com/godino-ml/godino/tensor"
+)
+
+// The crops that a GPU makes of uncropped batches are those of the others, bit for bit, whether the loader keeps pictures or not.
+func TestLoaderUncropped(t *testing.T) {
+	ds := dataset.FromFunc("drawn", 9, nil, nil, func(i int) (*dataset.RGB, error) {
+		img := dataset.NewRGB(12+5*i, 30-2*i)
+		for k := range img.Pix {
+			img.Pix[k] = byte(i*31 + k*k)
+		}
+		return img, nil
+	})
+	for _, cache := range []int64{1 << 20, 4 << 10, -1} {
+		opts := LoaderOptions{Batch: 3, Crops: loaderCrops(), Seed: 7, Workers: 3, CacheBytes: cache}
+		loaders := [2]*Loader{}
+		for i := range loaders {
+			opts.Uncropped = i == 1
+			l, err := NewLoader(ds, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if err := l.Start(context.Background(), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+			loaders[i] = l
+		}
+		dev := tensor.NewGPU(cudatest.New(t))
+		c := opts.Crops
+		global, local := tensor.New(dev, 2*3, 3, c.GlobalSize, c.GlobalSize), tensor.New(dev, c.LocalNumber*3, 3, c.LocalSize, c.LocalSize)
+		feed := tensor.NewCropFeed(dev, 2)
+		var want []*Batch
+		for step := range 7 { // through two epochs; the feed is a batch ahead
+			b, err := loaders[1].Next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.sendUncropped(feed)
+			loaders[1].Recycle(b)
+			if b, err = loaders[0].Next(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, b)
+			if step == 0 {
+				continue
+			}
+			feed.Take(c.Mean, c.Std, global, local)
+			for i, pair := range [][2][]float32{{global.Floats(), want[0].Global}, {local.Floats(), want[0].Local}} {
+				for k, x := range pair[0] {
+					if x != pair[1][k] {
+						t.Fatalf("cache %d, step %d: element %d of the %s crops is %g on the GPU, %g on the CPU", cache, step-1, k, [2]string{"large", "small"}[i], x, pair[1][k])
+					}
+				}
+			}
+			want = want[1:]
+		}
+	}
+}
