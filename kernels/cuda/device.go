@@ -18,6 +18,7 @@ type Device struct {
 	work      Ptr // see workspace
 	workBytes int
 	hopper    bool
+	maps      map[tensorKey]*[128]byte // see tensorMap
 	err       error
 
 	// Reclaim, if set, is called when memory runs out, to free what nobody needs any more.

@@ -60,6 +60,9 @@ func (d *Device) Gemm(p *Gemm) {
 		d.launch("gemm", "gemm_row_sums_"+q.Type.String(), Dim{X: ceilDiv(q.M, 8)}, Dim{X: 256}, 0, P(q.RowSums), P(q.A), I(q.LDA), I(q.M), I(q.K))
 		q.RowSums = 0
 	}
+	if d.gemmHopper(&q) {
+		return
+	}
 	l := q.plan(d.info.Multiprocessors)
 	partial, part := Ptr(0), q.K
 	if l.parts > 1 {

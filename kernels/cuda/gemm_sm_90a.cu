@@ -10,6 +10,7 @@
 // products.
 //
 // Blocks are persistent and go through the tiles in an order in which those that work at the same time share rows of A or columns of B.
+#include "gelu.cuh"
 #include "hopper.cuh"
 
 const int tile_m = 128, tile_k = 64;
@@ -208,25 +209,6 @@ INLINE void transpose_quad(float (&v)[8], int lane) {
     }
 }
 
-// Φ(x), the standard normal distribution function, and exp(−x²/2), which its density needs too: erfc by formula 7.1.26 of Abramowitz and Stegun, whose absolute
-// error is 1.5·10^-7; bf16 keeps 2^-9 of a value.
-INLINE float normal(float x, float &exponential) {
-    float z = fabs(x) * 0.70710678f;
-    float t = rcp_approx(1 + 0.3275911f * z);
-    float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-    exponential = exp2_approx(-log2e * z * z);
-    float tail = 0.5f * p * exponential;
-    return x < 0 ? tail : 1 - tail;
-}
-INLINE float gelu(float x) {
-    float e, p = normal(x, e);
-    return p == 0 ? 0 : x * p;
-}
-INLINE float gelu_derivative(float x) {
-    float e, p = normal(x, e);
-    return e == 0 ? p : p + 0.39894228f * x * e;
-}
-
 INLINE void unpack(uint4 x, float (&v)[8]) {
     v[0] = lower(x.x), v[1] = upper(x.x), v[2] = lower(x.y), v[3] = upper(x.y);
     v[4] = lower(x.z), v[5] = upper(x.z), v[6] = lower(x.w), v[7] = upper(x.w);
@@ -236,19 +218,22 @@ INLINE uint4 pack(const float (&v)[8]) { return (uint4){pack(v[0], v[1]), pack(v
 // What is done to sums before they are written as bf16. There is a kernel for each, and not one for all, so that the choice costs no registers.
 enum step { plain, with_gelu, with_residual, with_derivative };
 
-// ld is that of c, h and residual.
+// ld is that of c, h, activation and residual.
 template <step S> struct finish {
     bf16 *c;
     int M, N, ld;
     float alpha;
     const float *bias;
-    bf16 *h;
+    bf16 *h, *activation;
     const bf16 *residual;
     const float *scale;
     int sample_rows;
 
     // What write reads.
     __device__ __forceinline__ const bf16 *reads() const { return S == with_residual ? residual : S == with_derivative ? h : nullptr; }
+
+    // From a thread's first row to its r-th of 4.
+    static __device__ __forceinline__ int rows_to(int r) { return r / 2 * 64 + r % 2 * 8; }
 
     // Before the products: lane i sees to the i-th row of the warp's. Brings to the L2 cache what write will read, and its scale to shared memory.
     template <int W> __device__ __forceinline__ void prepare(item t, u32 scales, int warp, int lane) const {
@@ -268,9 +253,6 @@ template <step S> struct finish {
         }
     }
 
-    // From a thread's first row to its r-th of 4.
-    static __device__ __forceinline__ int rows_to(int r) { return r / 2 * 64 + r % 2 * 8; }
-
     template <int W> __device__ __forceinline__ void write(item t, float (&sums)[2][W / 2], float (&)[2][4], u32 scales, int warp, int lane) const {
         int row = t.m + 16 * warp + (lane >> 2), column = t.n + 8 * (lane & 3);
         i64 at = (i64)row * ld + column;
@@ -279,10 +261,8 @@ template <step S> struct finish {
             bool in = column + 32 * a < N;
             float4 b0 = {0, 0, 0, 0}, b1 = {0, 0, 0, 0};
             if (S != with_derivative && bias && in) b0 = *(const float4 *)(bias + column + 32 * a), b1 = *(const float4 *)(bias + column + 32 * a + 4);
-            // Loads one at a time first, four once the sums of the first columns have left room for them.
-            constexpr int roomy = S == with_residual ? W / 32 : 1;
-            uint4 other[4];
-            if (reads() && a >= roomy) {
+            uint4 other[4]; // four loads at a time where there are registers for it
+            if (S == with_derivative) {
 #pragma unroll
                 for (int r = 0; r < 4; r++) {
                     other[r] = (uint4){0, 0, 0, 0};
@@ -300,7 +280,7 @@ template <step S> struct finish {
                 transpose_quad(v, lane);
                 bool inside = in && row + rows_to(r) < M;
                 i64 here = at + (rows_to(r) * ld + 32 * a);
-                if ((S == with_residual || S == with_derivative) && a < roomy) {
+                if (S == with_residual) {
                     other[r] = (uint4){0, 0, 0, 0};
                     if (inside) other[r] = *(const uint4 *)(reads() + here);
                 }
@@ -311,12 +291,17 @@ template <step S> struct finish {
                     if (h && inside) *(uint4 *)(h + here) = rounded;
                     unpack(rounded, v);
 #pragma unroll
-                    for (int j = 0; j < 8; j++) v[j] = gelu(v[j]);
+                    for (int j = 0; j < 8; j++) v[j] = gelu<bf16>(v[j]);
                 }
                 if (S == with_derivative) {
                     unpack(other[r], o);
 #pragma unroll
-                    for (int j = 0; j < 8; j++) v[j] *= gelu_derivative(o[j]);
+                    for (int j = 0; j < 8; j++) {
+                        NormalTail tail = normal_tail<bf16>(o[j]);
+                        v[j] *= gelu_derivative_of(o[j], tail);
+                        o[j] = gelu_of(o[j], tail);
+                    }
+                    if (activation && inside) *(uint4 *)(activation + here) = pack(o);
                 }
                 if (S == with_residual) {
                     float s;
@@ -331,9 +316,9 @@ template <step S> struct finish {
     }
 };
 
-// Sums of a part of the terms, to be added up by gemm_parts: c[split][M][N] and rows[split][M].
+// Sums of a part of the terms, as gemm_reduce takes them: of M rows of N rounded up to eight, and behind those of all parts the sums of rows.
 struct part {
-    float *c, *rows;
+    float *partial, *rows;
     int M, N;
 
     template <int W> __device__ __forceinline__ void prepare(item, u32, int, int) const {}
@@ -343,7 +328,7 @@ struct part {
         for (int r = 0; r < 4; r++) {
             int row = t.m + r / 2 * 64 + 16 * warp + r % 2 * 8 + (lane >> 2), column = t.n + 2 * (lane & 3);
             if (row >= M) continue;
-            float *to = c + ((i64)t.split * M + row) * N + column;
+            float *to = partial + ((i64)t.split * M + row) * N + column;
 #pragma unroll
             for (int j = 0; j < W / 8; j++)
                 if (column + 8 * j < N) *(float2 *)(to + 8 * j) = (float2){sums[r / 2][4 * j + 2 * (r % 2)], sums[r / 2][4 * j + 2 * (r % 2) + 1]};
@@ -353,28 +338,29 @@ struct part {
 };
 
 // clang-format off
-#define GEMM(name, tb, step) \
-    KERNEL(name, 384)(tensor_map a, tensor_map b, bf16 *c, int M, int N, int ldc, float alpha, const float *bias, bf16 *h, const bf16 *residual, const float *scale, \
-                      int sample_rows, int tiles_m, int tiles_n, int group, int steps, int side_by_side) { \
+#define GEMM(name, width, tb, step) \
+    KERNEL(name, 384)(tensor_map a, tensor_map b, bf16 *c, int M, int N, int ldc, float alpha, const float *bias, bf16 *h, bf16 *activation, const bf16 *residual, \
+                      const float *scale, int sample_rows, int tiles_m, int tiles_n, int group, int steps, int side_by_side) { \
         const void *map_a, *map_b; \
         PARAMETER(map_a, name, 0); \
         PARAMETER(map_b, name, 1); \
-        gemm<192, 0, tb, false>(map_a, map_b, work{tiles_m, tiles_n, group, 1, steps, side_by_side}, \
-                                finish<step>{c, M, N, ldc, alpha, bias, h, residual, scale, sample_rows}); \
+        gemm<width, 0, tb, false>(map_a, map_b, work{tiles_m, tiles_n, group, 1, steps, side_by_side}, \
+                                finish<step>{c, M, N, ldc, alpha, bias, h, activation, residual, scale, sample_rows}); \
     }
 #define GEMM_PARTS(name, width) \
-    KERNEL(name, 384)(tensor_map a, tensor_map b, float *c, float *rows, int M, int N, int tiles_m, int tiles_n, int group, int splits, int steps, int side_by_side) { \
+    KERNEL(name, 384)(tensor_map a, tensor_map b, float *partial, float *rows, int M, int N, int tiles_m, int tiles_n, int group, int splits, int steps, int side_by_side) { \
         const void *map_a, *map_b; \
         PARAMETER(map_a, name, 0); \
         PARAMETER(map_b, name, 1); \
-        gemm<width, 1, 1, true>(map_a, map_b, work{tiles_m, tiles_n, group, splits, steps, side_by_side}, part{c, rows, M, N}); \
+        gemm<width, 1, 1, true>(map_a, map_b, work{tiles_m, tiles_n, group, splits, steps, side_by_side}, part{partial, rows, M, (N + 7) & ~7}); \
     }
 // clang-format on
 
-GEMM(gemm_nt, 0, plain)
-GEMM(gemm_nt_gelu, 0, with_gelu)
-GEMM(gemm_nt_residual, 0, with_residual)
-GEMM(gemm_nn, 1, plain)
-GEMM(gemm_nn_residual, 1, with_residual)
-GEMM(gemm_nn_derivative, 1, with_derivative)
+// With a derivative the epilogue is what takes the time, and needs registers: its tile is smaller.
+GEMM(gemm_nt, 192, 0, plain)
+GEMM(gemm_nt_gelu, 192, 0, with_gelu)
+GEMM(gemm_nt_residual, 192, 0, with_residual)
+GEMM(gemm_nn, 192, 1, plain)
+GEMM(gemm_nn_residual, 192, 1, with_residual)
+GEMM(gemm_nn_derivative, 128, 1, with_derivative)
 GEMM_PARTS(gemm_tn, 192)
