@@ -18,6 +18,7 @@ func nothing(c *compiler, in *instr) run { return func(w *warp, m uint32) {} }
 type barrier struct {
 	arrived, expected int // warps
 	clock             []uint64
+	far               knowledge // of the cluster's other blocks
 	waiting           []*warp
 }
 
@@ -70,10 +71,13 @@ func (w *warp) arrive(m uint32, idReg, countReg int, stay bool) {
 	b.expected = expected
 	b.arrived++
 	if b.clock == nil {
-		b.clock = make([]uint64, len(w.b.warps))
+		b.clock = make([]uint64, len(w.clock))
 	}
 	w.clock[w.id]++
 	join(b.clock, w.clock)
+	if len(w.b.cluster.blocks) > 1 {
+		b.far.join(w.far())
+	}
 	if stay {
 		b.waiting = append(b.waiting, w)
 		w.waiting = true
@@ -86,6 +90,7 @@ func (w *warp) arrive(m uint32, idReg, countReg int, stay bool) {
 	for _, o := range b.waiting {
 		o.waiting = false
 		join(o.clock, b.clock)
+		o.learn(b.far, true)
 	}
 	*b = barrier{waiting: b.waiting[:0], clock: b.clock}
 	clear(b.clock)
@@ -118,6 +123,9 @@ func (c *cluster) deadlock(order []*warp) {
 					w.fail(-1, "deadlock: %d of %d warps came to barrier %d", b.arrived, b.expected, id)
 				}
 			}
+		}
+		if what := w.b.waitsFor(); what != "" {
+			w.fail(-1, "deadlock: %s", what)
 		}
 		w.fail(-1, "deadlock: the warp waits for something that does not happen")
 	}

@@ -45,6 +45,8 @@ type block struct {
 	rank     int            // in the cluster
 	events   int            // counts what may let a waiting warp go on
 	covered  []uint8        // what instructions did: see coverage.go
+	began    uint64         // the clock of its warps at its start
+	copied   uint64         // the clock of its copies by TMA, which count as those of one warp more
 	more     map[string]any // state of instructions in other files, empty at the block's start
 }
 
@@ -241,10 +243,12 @@ func (b *block) start(number int) {
 	b.shared.reset()
 	p := b.run.program
 	threads := b.threads[0] * b.threads[1] * b.threads[2]
-	var now uint64
+	b.forgetProducts()
+	now := b.copied + 1
 	for _, w := range b.warps {
 		now = max(now, w.clock[w.id]+1)
 	}
+	b.began, b.copied = now, now
 	for _, w := range b.warps {
 		for i := range w.clock {
 			w.clock[i] = now
@@ -315,7 +319,7 @@ func newBlock(l *launch, c *cluster, rank int) *block {
 	b.shared.make(l.sharedBytes(), n)
 	p := l.program
 	for i := range n {
-		w := &warp{b: b, id: i, clock: make([]uint64, n)}
+		w := &warp{b: b, id: i, clock: make([]uint64, n+1)}
 		w.r, w.q, w.p = make([][32]uint32, len(p.names[class32])), make([][32]uint64, len(p.names[class64])), make([]uint32, len(p.names[classPred]))
 		w.defR, w.defQ, w.defP = make([]uint32, len(w.r)), make([]uint32, len(w.q)), make([]uint32, len(w.p))
 		w.local, w.localDef = make([]byte, 32*p.local), make([]byte, 32*p.local)

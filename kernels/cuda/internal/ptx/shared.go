@@ -64,7 +64,7 @@ func bytesOf(i, at, n int) uint64 {
 	return 1<<hi - 1<<lo
 }
 
-// A word's last write is clock<<9 | warp<<4 | bytes. It came before what warp w does now if w knows that the writer's clock has passed it: by a barrier
+// A word's last write is clock<<10 | warp<<4 | bytes. It came before what warp w does now if w knows that the writer's clock has passed it: by a barrier
 // where both were.
 
 func (w *warp) sharedRead(at, n, lane int) {
@@ -75,7 +75,7 @@ func (w *warp) sharedRead(at, n, lane int) {
 			mask = bytesOf(i, at, n)
 		}
 		if x := s.writer[i]; x != 0 {
-			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
+			if by := int(x >> 4 & 63); by != w.id && x&mask != 0 && w.clock[by] <= x>>10 {
 				w.fail(lane, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
 			}
 		}
@@ -97,7 +97,7 @@ func (w *warp) sharedWrite(at, n, lane int) {
 		}
 		x := s.writer[i]
 		if x != 0 {
-			if by := int(x >> 4 & 31); by != w.id && x&mask != 0 && w.clock[by] <= x>>9 {
+			if by := int(x >> 4 & 63); by != w.id && x&mask != 0 && w.clock[by] <= x>>10 {
 				w.fail(lane, "race: write of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
 			}
 		}
@@ -106,9 +106,9 @@ func (w *warp) sharedWrite(at, n, lane int) {
 				w.fail(lane, "race: write of shared memory at %d, which warp %d read with no barrier in between", at, by)
 			}
 		}
-		if x>>4 == w.clock[w.id]<<5|uint64(w.id) {
+		if x>>4 == w.clock[w.id]<<6|uint64(w.id) {
 			mask |= x & 15
 		}
-		s.writer[i] = w.clock[w.id]<<9 | uint64(w.id)<<4 | mask
+		s.writer[i] = w.clock[w.id]<<10 | uint64(w.id)<<4 | mask
 	}
 }
