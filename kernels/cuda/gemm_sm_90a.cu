@@ -20,7 +20,7 @@ template <int N> struct ring {
     static constexpr int stage = stage_a + N * tile_k * 2; // bytes
     static constexpr int stages = N == 192 ? 5 : 6;
     // Where the barriers lie, a tile of ones for row sums, and scales of the rows of both consumers' tiles.
-    static constexpr int full = stages * stage, empty = full + 8 * stages, ones = full + 128, scales = ones + 256, size = scales + 1024;
+    static constexpr int full = stages * stage, empty = full + 8 * stages, turn = empty + 8 * stages, ones = full + 128, scales = ones + 256, size = scales + 1024;
 };
 
 // What the blocks of the grid work on. A cluster's item is one or two tiles of C (size of the cluster), and with splits > 1 a part of the sum.
@@ -112,6 +112,8 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
             barrier_init(shared + R::full + 8 * i, 1);
             barrier_init(shared + R::empty + 8 * i, 4 * size); // warps of the consumers that read the stage, in all blocks that it was given to
         }
+        barrier_init(shared + R::turn, 4);
+        barrier_init(shared + R::turn + 8, 4);
         barrier_init_done();
     }
     if (RowSums && threadIdx_x < 64) {
@@ -136,6 +138,9 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
         }
     } else {
         REGISTERS_MORE(240);
+        // A consumer multiplies when the other has seen all stages of the tile before: a barrier tells a phase from the one before, but not from the one before that.
+        u32 turn = shared + R::turn + 8 * (group - 1), other_turn = shared + R::turn + 8 * (2 - group);
+        int waited = group - 2 & 1; // the first is the first consumer's
         int stage = 0, parity = 0, skip = (group - 1) * w.steps; // stages of the other's tile before mine
         for (int i = cluster_index() + (group - 1) * cluster_count(); i < items; i += 2 * cluster_count()) {
             stage += skip;
@@ -153,9 +158,12 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
 #pragma unroll
                 for (int j = 0; j < 4; j++) rows[h][j] = 0;
             }
+            barrier_wait(turn, waited);
+            waited ^= 1;
             for (int k = 0; k < w.steps; k++) {
                 u32 a = shared + stage * R::stage, b = a + stage_a;
                 barrier_wait(shared + R::full + 8 * stage, parity);
+                warp_sync(); // lanes that arrived, and those that waited longer
                 wgmma_fence();
 #pragma unroll
                 for (int q = 0; q < tile_k / 16; q++) {
@@ -183,8 +191,11 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
                 }
                 if (++stage == R::stages) stage = 0, parity ^= 1;
             }
+            if (lane == 0) barrier_arrive(other_turn);
+            warp_sync();
             wgmma_wait<0>();
             if (lane < size) barrier_arrive(shared + R::empty + 8 * (stage > 0 ? stage - 1 : R::stages - 1), lane);
+            warp_sync();
             epilogue.template write<N>(t, sums, rows, scales, warp, lane);
         }
     }

@@ -7,12 +7,27 @@ func init() {
 	decode("barrier.sync", barSync)
 	decode("bar.arrive", barArrive)
 	decode("barrier.arrive", barArrive)
-	decode("bar.warp", nothing)
+	decode("bar.warp.sync", barWarp)
 	decode("membar", nothing)
 	decode("fence", nothing)
 }
 
 func nothing(c *compiler, in *instr) run { return func(w *warp, m uint32) {} }
+
+// bar.warp.sync mask: the lanes of the mask wait for each other.
+func barWarp(c *compiler, in *instr) run {
+	mask := c.source32(0)
+	return func(w *warp, m uint32) {
+		lane := bits.TrailingZeros32(m)
+		x := w.r32(mask, m)[lane]
+		if x&m != m {
+			w.fail(lane, "bar.warp.sync of lanes %#x reached by %#x", x, m)
+		}
+		if m != x&w.live() {
+			w.signal = retry
+		}
+	}
+}
 
 // barrier is one of a block's sixteen.
 type barrier struct {
