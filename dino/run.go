@@ -275,7 +275,7 @@ func (r *Run) interrupted(ctx context.Context, err error) error {
 func (r *Run) loader() (*Loader, error) {
 	t := r.Trainer
 	l, err := NewLoader(r.o.Train, LoaderOptions{
-		Batch: t.config.BatchSize, Crops: t.config.Crops(), Seed: t.config.Seed,
+		Batch: t.config.BatchSize, Crops: t.config.Crops(), Seed: t.config.Seed, Uncropped: t.dev.GPU() != nil,
 		Workers: r.o.Workers, Prefetch: 2 * t.config.Accum, MaxBad: t.config.MaxBad, CacheBytes: r.o.CacheBytes,
 		OnBad: func(b BadSample) {
 			r.bad++

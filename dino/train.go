@@ -31,9 +31,9 @@ type Trainer struct {
 	clip    nn.Clip
 	average *nn.Average // the teacher's parameters, which follow the student's
 
-	feeds    map[int]*feeds  // of crops, by images of a batch
-	count    *tensor.Scalars // the number of the step
-	figures  *tensor.Tensor  // (stepFigures), on a GPU
+	feeds    map[kindOfBatch]*feeds // of crops
+	count    *tensor.Scalars        // the number of the step
+	figures  *tensor.Tensor         // (stepFigures), on a GPU
 	recorder *tensor.Recorder
 	underWay *underWay // the step that was started and not finished
 	// inspect, if set, is called when gradients are complete and not yet clipped: for tests.
@@ -70,7 +70,7 @@ func NewTrainer(dev *tensor.Device, c Config, images int) (*Trainer, error) {
 	t.Teacher = NewNetwork(dev, vit, head, c.Seed)
 	t.Teacher.follow(t.Student)
 	t.average = nn.NewAverage(t.Teacher.Params(), t.Student.Params())
-	t.feeds, t.count, t.recorder = map[int]*feeds{}, tensor.NewScalars(dev, 2), tensor.NewRecorder(dev)
+	t.feeds, t.count, t.recorder = map[kindOfBatch]*feeds{}, tensor.NewScalars(dev, 2), tensor.NewRecorder(dev)
 	t.prepareFigures()
 	t.still, t.tape = autograd.NewEvalTape(t.arena), autograd.NewTape(t.arena)
 	for _, p := range t.Student.Params() {

@@ -64,3 +64,56 @@ func TestLoaderUncropped(t *testing.T) {
 		}
 	}
 }
+
+// TestTrainerUncropped: a trainer on a GPU takes the same crops from uncropped batches as from others, sent ahead or not.
+func TestTrainerUncropped(t *testing.T) {
+	c := tinyConfig()
+	c.BatchSize, c.Accum = 2, 2
+	dev := tensor.NewGPU(cudatest.New(t))
+	tr, err := NewTrainer(dev, c, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds := drawn(8, nil)
+	var loaders [2]*Loader
+	for i := range loaders {
+		l, err := NewLoader(ds, LoaderOptions{Batch: c.BatchSize, Accum: c.Accum, Crops: c.Crops(), Seed: 3, Uncropped: i == 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := l.Start(context.Background(), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		loaders[i] = l
+	}
+	next := func(l *Loader) (list []*Batch) {
+		for range c.Accum {
+			b, err := l.Next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, b)
+		}
+		return list
+	}
+	for step := range 3 {
+		whole, uncropped := next(loaders[0]), next(loaders[1])
+		if step == 1 {
+			tr.Prefetch(uncropped...)
+		}
+		want, got := tr.take(whole), tr.take(uncropped)
+		for i := range want {
+			if got[i].slot != i {
+				t.Errorf("step %d: batch %d is in slot %d", step, i, got[i].slot)
+			}
+			for k, v := range want[i].views {
+				if !tensor.SameShape(v.Value, got[i].views[k].Value) || !sameBits(got[i].views[k].Value.Floats(), v.Value.Floats()) {
+					t.Errorf("step %d, batch %d: crops of size %d differ", step, i, k)
+				}
+			}
+			want[i].done()
+			got[i].done()
+		}
+	}
+}
