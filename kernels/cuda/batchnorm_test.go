@@ -8,8 +8,8 @@ import (
 )
 
 func TestBatchNorm(t *testing.T) {
-	test(t, []int{5, 33, 100}, func(r *run, n int) {
-		const rows, eps = 70, 1e-3
+	test(t, []int{33}, func(r *run, n int) {
+		const rows, eps = 40, 1e-3
 		x, w, b, dy := r.in(rows*n), r.parameter(n), r.parameter(n), r.in(rows*n)
 		y, mean, rstd := r.undefined(r.typ, rows*n), r.statistics(n), r.statistics(n)
 		y.is(make([]float32, rows*n)).about(8)

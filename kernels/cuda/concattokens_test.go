@@ -116,14 +116,21 @@ func TestSelectToken(t *testing.T) {
 
 // More items than a grid is high.
 func TestManyItems(t *testing.T) {
-	const count = 66000
-	d := cudatest.New(t)
-	one(t, &run{d: d, typ: cuda.BFloat16, inside: -1}, 1, func(r *run, n int) {
-		x, y := r.in(count*2), r.undefined(r.typ, count)
+	const count = 10
+	defer cuda.SetMaxGrid(3)()
+	each(t, cudatest.New(t), []int{1, 2000}, func(r *run, n int) {
+		x, y := r.in(count*2*n), r.undefined(r.typ, count*n)
 		y.is(nil)
 		for b := range count {
-			y.want = append(y.want, x.x[2*b+1])
+			y.want = append(y.want, x.x[(2*b+1)*n:][:n]...)
 		}
-		d.SelectTokenForward(y.ptr, x.ptr, r.typ, count, 2, 1, 1)
+		r.d.SelectTokenForward(y.ptr, x.ptr, r.typ, count, 2, n, 1)
+		samples := cudatest.PutInts(r.d, []int32{1, 4, 9})
+		branch, z := r.in(3*n), r.undefined(r.typ, count*n)
+		z.is(make([]float32, count*n))
+		for i, b := range []int{1, 4, 9} {
+			copy(z.want[b*n:], branch.x[i*n:(i+1)*n])
+		}
+		r.d.ResidualSamples(z.ptr, 0, branch.ptr, r.typ, samples, 1, 3, count, n)
 	})
 }

@@ -10,8 +10,8 @@ func (d *Device) elements(n int) Dim {
 	return Dim{X: min(ceilDiv(n, 256), 8*max(d.info.Multiprocessors, 1))}
 }
 
-// maxGrid is the most blocks in the second dimension of a grid.
-const maxGrid = 65535
+// maxGrid is the most blocks in the second dimension of a grid; tests make it smaller.
+var maxGrid = 65535
 
 // items is the grid of kernels of 256 threads over n elements each of count items, vectors of at least four elements a thread.
 func items(count, n int) Dim {

@@ -38,9 +38,14 @@ func TestLayerNormBackward(t *testing.T) {
 	test(t, layerNormColumns, func(r *run, n int) { layerNormBackward(r, 11, n) })
 }
 
-// With 2300 rows a block's warps have several, and there are more chunks of rows than columns_add has warps.
+// Rows of which a block's warps have several, and more chunks of them than columns_add has warps.
 func TestLayerNormRows(t *testing.T) {
-	each(t, cudatest.New(t), []int{12, 3}, func(r *run, n int) { layerNormBackward(r, 2300, n) })
+	d := cudatest.New(t)
+	for n, rows := range map[int]int{12: 2300, 3: 300} {
+		for _, typ := range []cuda.Type{cuda.Float32, cuda.BFloat16} {
+			one(t, &run{d: d, typ: typ, inside: -1}, n, func(r *run, n int) { layerNormBackward(r, rows, n) })
+		}
+	}
 }
 
 // In place, without statistics, without the gradients of parameters, with those alone.
