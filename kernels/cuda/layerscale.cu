@@ -2,14 +2,13 @@
 // with add, and dgamma two reads.
 #include "columns.cuh"
 
-// A block strides over rows, a thread over columns.
+// A warp a row.
 template <class T> INLINE void layerscale(T *y, const T *x, const float *gamma, int rows, int n, bool add) {
     constexpr int W = whole<T>;
-    bool vectors = n % W == 0 && aligned(y, x, gamma);
-    items<W>(rows, n, vectors, [&]<int V>(int r, i64 c) {
-        i64 i = (i64)r * n + c;
-        give(y + i, load<V>(x + i) * load<V>(gamma + c), add);
-    });
+    int row = blockIdx_x * 8 + warp();
+    if (row >= rows) return;
+    y += (i64)row * n, x += (i64)row * n;
+    strided<W>(lane(), 32, n, aligned(y, x, gamma), [&]<int V>(int c) { give(y + c, load<V>(x + c) * load<V>(gamma + c), add); });
 }
 
 // partial: sums of dy·x.

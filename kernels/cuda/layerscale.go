@@ -24,5 +24,5 @@ func (d *Device) LayerScaleBackward(dx, dgamma, dy, x Ptr, t Type, gamma Ptr, ro
 }
 
 func (d *Device) layerScale(y, x Ptr, t Type, gamma Ptr, rows, n int, add bool) {
-	d.launch("layerscale", "layerscale_"+t.String(), items(rows, n), Dim{X: 256}, 0, P(y), P(x), P(gamma), I(rows), I(n), Flag(add))
+	d.launch("layerscale", "layerscale_"+t.String(), Dim{X: ceilDiv(rows, 8)}, Dim{X: 256}, 0, P(y), P(x), P(gamma), I(rows), I(n), Flag(add))
 }
