@@ -16,6 +16,10 @@ func AttentionForward(y, lse, qkv *Tensor, heads int) {
 	if n == 0 {
 		return
 	}
+	if g := qkv.dev.gpu; g != nil {
+		g.AttentionForward(y.at(qkv.typ), lse.f32(), qkv.ptr, qkv.typ, b, n, heads, c/heads)
+		return
+	}
 	dev, t := qkv.dev, qkv.dev.kernels
 	d := c / heads
 	// A head is split into blocks of queries only when it is long: every block has to rearrange all the keys.
@@ -54,6 +58,10 @@ func AttentionBackward(dqkv, dy, qkv, y, lse *Tensor, heads int, add bool) {
 	if n == 0 {
 		return
 	}
+	if g := qkv.dev.gpu; g != nil {
+		g.AttentionBackward(dqkv.at(qkv.typ), dy.at(qkv.typ), qkv.ptr, y.at(qkv.typ), lse.f32(), qkv.typ, b, n, heads, c/heads, add)
+		return
+	}
 	dev, t := qkv.dev, qkv.dev.kernels
 	d := c / heads
 	backward := t.AttentionBackward
@@ -77,6 +85,10 @@ func AttentionWeights(p, qkv *Tensor, heads int) {
 	b, n, c := attentionShape("AttentionWeights", heads, qkv, p, qkv)
 	check(hasShape(p, b, heads, n, n), "AttentionWeights", "p (B,heads,N,N), qkv (B,N,3C)", p, qkv)
 	if n == 0 {
+		return
+	}
+	if g := qkv.dev.gpu; g != nil {
+		g.AttentionWeights(p.at(qkv.typ), qkv.ptr, qkv.typ, b, n, heads, c/heads)
 		return
 	}
 	dev, t := qkv.dev, qkv.dev.kernels

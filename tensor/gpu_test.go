@@ -144,6 +144,15 @@ var gpuCases = []gpuCase{
 			CrossEntropyBackward(m.grad(4, 9), logp, labels, 0.1, 0.25, dloss, m.add)
 		}
 	}},
+	{"Attention", func(m *gpuMaker) {
+		m.steps = 4 // weights and their gradients are rounded on the way
+		for _, dim := range []int{32, 5} {
+			qkv, y, lse := m.act(2, 18, 3*3*dim), m.out(2, 18, 3*dim), m.result(2, 3, 18)
+			AttentionForward(y, lse, qkv, 3)
+			AttentionBackward(m.grad(2, 18, 3*3*dim), m.act(2, 18, 3*dim), qkv, y, lse, 3, m.add)
+			AttentionWeights(m.out(2, 3, 18, 18), qkv, 3)
+		}
+	}},
 	{"ArgMaxRows", func(m *gpuMaker) {
 		index := make([]int, 5)
 		ArgMaxRows(index, m.act(5, 300))
