@@ -23,6 +23,8 @@ const (
 	sums       = `^TestSums$`
 	crossEnt   = `^TestCrossEntropy$`
 	weightNorm = `^TestWeightNorm$`
+	attend     = `^TestAttention$/^(eager|lazy)$/^bf16_B1_N(17|65)_heads2_D(48|64)_`
+	attendLong = `^TestAttention$/^long$/^bf16_B1_N300_`
 )
 
 // Bugs of the kinds that people make, one by one in kernels whose tests pass without: each must be found, by what the interpreter reports or by a wrong
@@ -65,6 +67,12 @@ var mutations = []struct {
 	{"a result that is never written", cudatest.Mutation{File: "dot", Kernel: "dot_end", Old: `st\.global\.f32\s+\[%rd\d+\], %f\d+;`}, sums, "."},
 	{"shared memory a word further", cudatest.Mutation{File: "columns", Kernel: "columns_add", Old: `(ld\.shared\.f32\s+%f\d+, \[%rd\d+)\+256\];`, New: "$1+260];"}, `^TestLayerNormRows$`, "."},
 	{"a threads' exit before a barrier", cudatest.Mutation{File: "dot", Kernel: "dot_f32", Old: `bar\.sync\s+0;`, New: "{ .reg .pred %q; .reg .u32 %t; mov.u32 %t, %tid.x; setp.gt.u32 %q, %t, 223; @%q ret; } bar.sync 0;", Nth: 1}, sums, "have ended|barrier"},
+	{"attention: no wait for keys", cudatest.Mutation{File: "attention_d64", Kernel: "attention_forward_d64x1_bf16", Old: `cp\.async\.wait_group \d+;`}, attend, "under way"},
+	{"attention: no barrier before keys", cudatest.Mutation{File: "attention_d64", Kernel: "attention_forward_d64x1_bf16", Old: `bar\.sync\s+0;`}, attend, "race|under way|nobody wrote"},
+	{"attention: keys that do not exist", cudatest.Mutation{File: "attention_d48", Kernel: "attention_forward_d48x1_bf16", Old: `selp\.f32\s+(%f\d+), (%f\d+), 0fFF800000,`, New: "selp.f32 $1, $2, $2,", Nth: 6}, attend, "want"},
+	{"attention: sums not scaled down", cudatest.Mutation{File: "attention_d64", Kernel: "attention_forward_d64x1_bf16", Old: `ex2\.approx\.ftz\.f32\s+(%f\d+), (%f\d+);`, New: "mov.f32 $1, 0f3F800000;"}, attend, "want"},
+	{"attention: no barrier before the gradient of queries", cudatest.Mutation{File: "attention_d64", Kernel: "attention_backward_d64x2_bf16", Old: `bar\.sync\s+0;`, Nth: 2}, attend, "race|nobody wrote"},
+	{"attention: no barrier between chunks of keys", cudatest.Mutation{File: "attention_d64", Kernel: "attention_backward_d64x2_bf16", Old: `bar\.sync\s+0;`, Nth: 3}, attendLong, "race|nobody wrote"},
 	{"the loss's logarithm of another base", cudatest.Mutation{File: "prototypecrossentropy", Kernel: "prototypecrossentropy_forward_f32_f32", Old: `lg2\.approx\.ftz\.f32\s+(%f\d+), (%f\d+);`, New: "mov.f32 $1, $2;"}, crossEnt, "."},
 }
 
