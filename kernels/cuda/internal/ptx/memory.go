@@ -179,6 +179,67 @@ func (w *warp) load(s space, p uint64, n, lane int) (data []byte, undefined int)
 	return w.b.run.params[p : p+uint64(n)], 0
 }
 
+// inRow says if all lanes are here and access n bytes each one behind the other, the first aligned.
+func inRow(p *[32]uint64, m uint32, n int) bool {
+	if m != all || p[0]&uint64(n-1) != 0 || p[31]-p[0] != uint64(31*n) {
+		return false
+	}
+	for i := range 31 {
+		if p[i+1]-p[i] != uint64(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// loadRow is what lanes read that are inRow in global memory; nil if the lanes have to be looked at one by one, to say which does something wrong.
+func (w *warp) loadRow(p uint64, n int) []byte {
+	a := w.last
+	if a == nil || p < a.base || p-a.base+uint64(32*n) > uint64(len(a.data)) {
+		if a = w.b.run.memory.find(p); a == nil || p-a.base+uint64(32*n) > uint64(len(a.data)) {
+			return nil
+		}
+		w.last = a
+	}
+	at := int(p - a.base)
+	if !allDefined(a.defined[at : at+32*n]) {
+		return nil
+	}
+	w.racesReads(a, at, 32*n, 0, n)
+	return a.data[at : at+32*n]
+}
+
+// storeRow is where lanes write that are inRow.
+func (w *warp) storeRow(p uint64, n int) []byte {
+	a := w.last
+	if a == nil || p < a.base || p-a.base+uint64(32*n) > uint64(len(a.data)) {
+		if a = w.b.run.memory.find(p); a == nil || p-a.base+uint64(32*n) > uint64(len(a.data)) {
+			return nil
+		}
+		w.last = a
+	}
+	at := int(p - a.base)
+	w.racesWrites(a, at, 32*n, 0, n)
+	d := a.defined[at : at+32*n]
+	for len(d) >= 8 {
+		little.PutUint64(d, ones)
+		d = d[8:]
+	}
+	return a.data[at : at+32*n]
+}
+
+const ones = 0x0101010101010101
+
+// allDefined says if all of a multiple of 8 bytes have values.
+func allDefined(defined []byte) bool {
+	x := uint64(ones)
+	for len(defined) >= 8 {
+		x &= little.Uint64(defined)
+		defined = defined[8:]
+	}
+	return x == ones
+}
+
 // store is n bytes that a lane writes.
 func (w *warp) store(s space, p uint64, n, lane int) []byte {
 	s, p = w.find(s, p, lane)
@@ -209,7 +270,6 @@ func (w *warp) localAt(p uint64, n, lane int, what string) int {
 
 // missing counts the bytes that have no value.
 func missing(defined []byte) int {
-	const ones = 0x0101010101010101
 	switch len(defined) {
 	case 4:
 		if little.Uint32(defined) == ones&(1<<32-1) {
@@ -232,7 +292,6 @@ func missing(defined []byte) int {
 }
 
 func define(defined []byte) {
-	const ones = 0x0101010101010101
 	switch len(defined) {
 	case 2:
 		little.PutUint16(defined, ones&(1<<16-1))

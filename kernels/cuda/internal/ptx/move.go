@@ -245,6 +245,15 @@ func ld(c *compiler, in *instr) run {
 	return func(w *warp, m uint32) {
 		var p [32]uint64
 		at(w, m, &p)
+		if n == 2 && s == global && !wide && !signed && len(to) == 1 && inRow(&p, m, 2) {
+			if b := w.loadRow(p[0], 2); b != nil {
+				r := w.set32(to[0], m)
+				for i := range r {
+					r[i] = uint32(little.Uint16(b[2*i:]))
+				}
+				return
+			}
+		}
 		for ; m != 0; m &= m - 1 {
 			i := bits.TrailingZeros32(m) & 31
 			b, undefined := w.load(s, p[i], total, i)
@@ -292,6 +301,17 @@ func loadWords(s space, at func(w *warp, m uint32, to *[32]uint64), to []int) ru
 		at(w, m, &p)
 		for _, t := range to {
 			w.defR[t] |= m
+		}
+		if s == global && inRow(&p, m, n) {
+			if b := w.loadRow(p[0], n); b != nil {
+				for j, t := range to {
+					r := &w.r[t]
+					for i := range r {
+						r[i] = little.Uint32(b[n*i+4*j:])
+					}
+				}
+				return
+			}
 		}
 		for ; m != 0; m &= m - 1 {
 			i := bits.TrailingZeros32(m) & 31
@@ -354,6 +374,21 @@ func st(c *compiler, in *instr) run {
 				w.r64(f, m)
 			} else {
 				w.r32(f, m)
+			}
+		}
+		if s == global && !wide && (n == 4 || n == 2 && len(from) == 1) && inRow(&p, m, total) {
+			if b := w.storeRow(p[0], total); b != nil {
+				for j, f := range from {
+					x := &w.r[f]
+					for i := range x {
+						if n == 2 {
+							little.PutUint16(b[2*i:], uint16(x[i]))
+						} else {
+							little.PutUint32(b[total*i+4*j:], x[i])
+						}
+					}
+				}
+				return
 			}
 		}
 		if s != localSpace && clash(&p, m, uint64(total)) {

@@ -28,7 +28,10 @@ func (m *memory) nextLaunch() {
 	}
 }
 
-func (w *warp) racesRead(a *allocation, at, n, lane int) {
+func (w *warp) racesRead(a *allocation, at, n, lane int) { w.racesReads(a, at, n, lane, n) }
+
+// racesReads is racesRead of lanes from the first on, of per bytes each.
+func (w *warp) racesReads(a *allocation, at, n, first, per int) {
 	l := w.b.run
 	if !l.several {
 		return
@@ -37,11 +40,11 @@ func (w *warp) racesRead(a *allocation, at, n, lane int) {
 	me := l.tag | uint32(w.b.number%manyBlocks)<<4
 	for i := at / 4; 4*i < at+n; i++ {
 		mask := uint32(15)
-		if n < 4 {
+		if 4*i < at || 4*i+4 > at+n {
 			mask = uint32(bytesOf(i, at, n))
 		}
 		if x := atomic.LoadUint32(&a.writer[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
-			w.fail(lane, "race: read of global memory at %#x, which block %d of this launch wrote", a.base+uint64(at), x>>4&manyBlocks)
+			w.fail(first+max(0, 4*i-at)/per, "race: read of global memory at %#x, which block %d of this launch wrote", a.base+uint64(4*i), x>>4&manyBlocks)
 		}
 		x := atomic.LoadUint32(&a.reader[i])
 		if x == me|15 {
@@ -67,7 +70,10 @@ func (w *warp) racesRead(a *allocation, at, n, lane int) {
 	}
 }
 
-func (w *warp) racesWrite(a *allocation, at, n, lane int) {
+func (w *warp) racesWrite(a *allocation, at, n, lane int) { w.racesWrites(a, at, n, lane, n) }
+
+// racesWrites is racesWrite of lanes from the first on, of per bytes each.
+func (w *warp) racesWrites(a *allocation, at, n, first, per int) {
 	l := w.b.run
 	if !l.several {
 		return
@@ -76,11 +82,11 @@ func (w *warp) racesWrite(a *allocation, at, n, lane int) {
 	me := l.tag | uint32(w.b.number%manyBlocks)<<4
 	for i := at / 4; 4*i < at+n; i++ {
 		mask := uint32(15)
-		if n < 4 {
+		if 4*i < at || 4*i+4 > at+n {
 			mask = uint32(bytesOf(i, at, n))
 		}
 		if x := atomic.LoadUint32(&a.reader[i]); x>>22 == me>>22 && x>>4 != me>>4 && x&mask != 0 {
-			w.fail(lane, "race: write of global memory at %#x, which another block of this launch read", a.base+uint64(at))
+			w.fail(first+max(0, 4*i-at)/per, "race: write of global memory at %#x, which another block of this launch read", a.base+uint64(4*i))
 		}
 		x := atomic.LoadUint32(&a.writer[i])
 		if x == me|15 {
@@ -92,7 +98,7 @@ func (w *warp) racesWrite(a *allocation, at, n, lane int) {
 				if x>>4 == me>>4 {
 					y |= x & 15
 				} else if x&mask != 0 {
-					w.fail(lane, "race: write of global memory at %#x, which block %d of this launch wrote", a.base+uint64(at), x>>4&manyBlocks)
+					w.fail(first+max(0, 4*i-at)/per, "race: write of global memory at %#x, which block %d of this launch wrote", a.base+uint64(4*i), x>>4&manyBlocks)
 				}
 			}
 			if x == y || atomic.CompareAndSwapUint32(&a.writer[i], x, y) {
