@@ -18,6 +18,10 @@ const (
 	gemm128    = `^TestGemm$/^lazy$/^bf16->bf16_328x200x168_transB_bias_residual_sums$`
 	gemmTF32   = `^TestGemm$/^(eager|lazy)$/^f32\(tf32\)->f32_24x40x600_transB_beta_sums$`
 	gemmParts  = `^TestGemm$/^lazy$/^bf16->f32_24x40x1200_`
+	hopperNT   = `^TestGemmHopper$/^(eager|lazy_reverse)$/^bf16->bf16_300x200x152_transB_bias$`
+	hopperGELU = `^TestGemmHopper$/^(eager|lazy)$/^bf16->bf16_70x392x456_transB_bias_gelu_h$`
+	hopperNN   = `^TestGemmHopper$/^lazy$/^bf16->bf16_300x200x152$`
+	hopperTN   = `^TestGemmHopper$/^lazy$/^bf16->f32_328x200x1300_transA_beta_sums$`
 	layerNorm  = `^TestLayerNorm(Forward|Backward)$/^(eager|eager_reverse|long)$`
 	softmax    = `^TestCenteredSoftmax$`
 	sums       = `^TestSums$`
@@ -74,6 +78,26 @@ var mutations = []struct {
 	{"attention: no barrier before the gradient of queries", cudatest.Mutation{File: "attention_d64", Kernel: "attention_backward_d64x2_bf16", Old: `bar\.sync\s+0;`, Nth: 2}, attend, "race|nobody wrote"},
 	{"attention: no barrier between chunks of keys", cudatest.Mutation{File: "attention_d64", Kernel: "attention_backward_d64x2_bf16", Old: `bar\.sync\s+0;`, Nth: 3}, attendLong, "race|nobody wrote"},
 	{"the loss's logarithm of another base", cudatest.Mutation{File: "prototypecrossentropy", Kernel: "prototypecrossentropy_forward_f32_f32", Old: `lg2\.approx\.ftz\.f32\s+(%f\d+), (%f\d+);`, New: "mov.f32 $1, $2;"}, crossEnt, "."},
+	{"no wait for a stage", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt_gelu", Old: `mbarrier\.try_wait\.parity\.shared::cta\.b64 p, \[%r\d+\], %r\d+;`, New: "setp.eq.u32 p, 0, 0;", Nth: 1}, hopperGELU, "under way|nobody wrote|has not waited"},
+	{"a wait for the wrong parity", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt_gelu", Old: `mbarrier\.try_wait\.parity\.shared::cta\.b64 p, (\[%r\d+\]), (%r\d+);`, New: ".reg .b32 q; xor.b32 q, $2, 1; mbarrier.try_wait.parity.shared::cta.b64 p, $1, q;", Nth: 1}, hopperGELU, "under way|nobody wrote|deadlock|has not waited"},
+	{"no wait for the other consumer", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `mbarrier\.try_wait\.parity\.shared::cta\.b64 p, \[%r\d+\], %r\d+;`, New: "setp.eq.u32 p, 0, 0;"}, hopperNT, "under way|nobody wrote|has not waited"},
+	{"no wait for an empty stage", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt_gelu", Old: `mbarrier\.try_wait\.parity\.acquire\.cluster\.shared::cta\.b64 p, \[%r\d+\], %r\d+;`, New: "setp.eq.u32 p, 0, 0;"}, hopperGELU, "race: copy|another copy|an arrival more"},
+	{"too few bytes expected", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `(mov\.b32\s+%r\d+), 40960;`, New: "$1, 40448;"}, hopperNT, "bytes more came"},
+	{"too many bytes expected", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `(mov\.b32\s+%r\d+), 40960;`, New: "$1, 41472;"}, hopperNT, "deadlock: mbarrier .* 0 of 1 arrivals and 512 bytes are missing"},
+	{"no arrival at an empty stage", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt_gelu", Old: `mbarrier\.arrive\.release\.cluster\.shared::cluster\.b64 _, \[a\];`}, hopperGELU, "deadlock: mbarrier"},
+	{"a stage given back before its products are done", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt_gelu", Old: `wgmma\.wait_group\.sync\.aligned 1;`, New: "wgmma.wait_group.sync.aligned 2;"}, hopperGELU, "reads or read with no barrier"},
+	{"sums read before they are there", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `wgmma\.wait_group\.sync\.aligned 0;`, New: "wgmma.wait_group.sync.aligned 1;"}, hopperNT, "while a wgmma writes it"},
+	{"products without a fence", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `wgmma\.fence\.sync\.aligned;`}, hopperNT, "without wgmma.fence"},
+	{"products that nobody commits", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `wgmma\.commit_group\.sync\.aligned;`}, hopperNT, "while a wgmma writes it|deadlock|reads or read"},
+	{"a wrong stride of K-major rows", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `4611686293305360384;`, New: "4611686155866406912;"}, hopperNT, "want"},
+	{"another swizzle", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `4611686293305360384;`, New: "9223372311732748288;"}, hopperNT, "want"},
+	{"16 terms at a wrong place", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `4611686293305360386;`, New: "4611686293305360385;"}, hopperNT, "want"},
+	{"a wrong leading offset of MN-major columns", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nn", Old: `4611686293338849280;`, New: "4611686293322072064;"}, hopperNN, "want|nobody wrote"},
+	{"a tile of B that is not transposed", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nn", Old: `p, 1, 1, 0, 1;`, New: "p, 1, 1, 0, 0;"}, hopperNN, "want"},
+	{"no proxy fence before ones are read", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_tn", Old: `fence\.proxy\.async\.shared::cta;`}, hopperTN, "no fence.proxy.async"},
+	{"barriers that TMA does not see", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `fence\.mbarrier_init\.release\.cluster;`}, hopperNT, "no fence.mbarrier_init"},
+	{"a half given to one block only", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `mov\.u16\s+(%rs\d+), 3;`, New: "mov.u16 $1, 1;"}, hopperNT, "deadlock|bytes more came"},
+	{"a block that does not wait for its neighbour", cudatest.Mutation{File: "gemm_sm_90a", Kernel: "gemm_nt", Old: `barrier\.cluster\.arrive\.release;\s*barrier\.cluster\.wait\.acquire;`, Nth: 1}, hopperNT, "has ended"},
 }
 
 // TestMutations puts bugs into kernels and runs their tests, in processes of their own: they must fail, and pass without the bug.

@@ -100,6 +100,19 @@ func (w *warp) blockAt(p uint64, lane int) (*block, uint64) {
 	return w.b.cluster.blocks[r-1], p % sharedSpan
 }
 
+// alive fails if a block that another one of the cluster turns to has ended: its shared memory may be another's.
+func (w *warp) alive(b *block, lane int) {
+	if b == w.b {
+		return
+	}
+	for _, o := range b.warps {
+		if !o.done {
+			return
+		}
+	}
+	w.fail(lane, "block %d of the cluster has ended, and its shared memory with it", b.rank)
+}
+
 // mapa.shared::cluster.u32 d, a, block
 func mapa(c *compiler, in *instr) run {
 	if !in.has("shared::cluster") || in.last() != "u32" {

@@ -184,6 +184,7 @@ func mbarrierArrive(c *compiler, in *instr) run {
 			b, q := w.b, p[i]
 			if far {
 				b, q = w.blockAt(q, i)
+				w.alive(b, i)
 			}
 			o := w.mbarrier(b, q, i)
 			n := 1

@@ -215,6 +215,7 @@ func (w *warp) tmaRows(t *tmaMap, from [5]int, at, lane int) (rows []tmaRow, byt
 
 // tmaStart begins the copy to a block: nothing there may still be read or written by others.
 func (w *warp) tmaStart(b *block, barrier uint64, rows []tmaRow, bytes, lane int) {
+	w.alive(b, lane)
 	m := b.mbarriers()[barrier]
 	if m == nil {
 		w.fail(lane, "a copy by TMA for an mbarrier at %d of block %d of the cluster: nothing initialised it", barrier, b.rank)
