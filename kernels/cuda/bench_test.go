@@ -177,6 +177,24 @@ func operations(s sizes) []operation {
 
 	crops := []struct{ count, tokens int }{{s.images * s.globals, s.globalTokens}, {s.images * s.locals, s.localTokens}}
 
+	// Attention; also of an image in patches half as wide.
+	longer := crops[0]
+	longer.tokens = 4*(longer.tokens-1) + 1
+	for _, crop := range append(crops, longer) {
+		b, n := crop.count, crop.tokens
+		pairs, all := 2*float64(b)*float64(n)*float64(n)*float64(c), half*float64(b)*float64(n)*float64(c)
+		shape := fmt.Sprintf("%dx%dx%d", b, n, c)
+		add("AttentionForward", shape, 2*pairs, 4*all, func(m *memory) func() {
+			y, lse, qkv := m.act(b*n*c), m.floats(b*n*s.heads), m.act(b*n*3*c)
+			return func() { m.AttentionForward(y, lse, qkv, act, b, n, s.heads, c/s.heads) }
+		})
+		add("AttentionBackward", shape, 5*pairs, 8*all, func(m *memory) func() {
+			y, lse, qkv, dy, dqkv := m.act(b*n*c), m.floats(b*n*s.heads), m.act(b*n*3*c), m.act(b*n*c), m.act(b*n*3*c)
+			m.AttentionForward(y, lse, qkv, act, b, n, s.heads, c/s.heads)
+			return func() { m.AttentionBackward(dqkv, dy, qkv, y, lse, act, b, n, s.heads, c/s.heads, false) }
+		})
+	}
+
 	// Rows and elements.
 	shape := fmt.Sprintf("%dx%d", rows, c)
 	add("LayerNormForward", shape, 0, 2*half*elements, func(m *memory) func() {
