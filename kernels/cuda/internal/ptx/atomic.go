@@ -139,6 +139,7 @@ func (w *warp) atomic(s space, p uint64, n, lane int, f func(old uint64) uint64)
 	switch s {
 	case global:
 		a, at := w.globalAt(p, n, lane, "atomic change")
+		w.racesAtomic(a, at, n, lane)
 		w.b.run.memory.atomics.Lock()
 		defer w.b.run.memory.atomics.Unlock()
 		data, defined = a.data[at:at+n], a.defined[at:at+n]

@@ -108,3 +108,19 @@ func (w *warp) racesWrites(a *allocation, at, n, first, per int) {
 		}
 	}
 }
+
+// racesAtomic notes an atomic change: blocks may change the same words by them, but what one of them writes otherwise races with that.
+func (w *warp) racesAtomic(a *allocation, at, n, lane int) {
+	l := w.b.run
+	if !l.several {
+		return
+	}
+	a.shadows()
+	me := l.tag | uint32(w.b.number%manyBlocks)<<4
+	for i := at / 4; 4*i < at+n; i++ {
+		if x := atomic.LoadUint32(&a.writer[i]); x>>22 == me>>22 && x>>4 != me>>4 {
+			w.fail(lane, "race: atomic change of global memory at %#x, which block %d of this launch wrote otherwise", a.base+uint64(4*i), x>>4&manyBlocks)
+		}
+		atomic.StoreUint32(&a.reader[i], l.tag|manyBlocks<<4|15)
+	}
+}

@@ -470,6 +470,7 @@ func TestFaults(t *testing.T) {
 		{"race of blocks, two writes", "st.global.u32 [%m], %a;", snippetRun{grid: 2, memory: 64}, "race: write of global memory"},
 		{"race of blocks, write and read", "mov.u32 %r1, %ctaid.x; mad.wide.u32 %qx, %r1, 4, %in; ld.global.u32 %x, [%in]; st.global.u32 [%qx], %x;", snippetRun{grid: 2, memory: 64}, "race:"},
 		{"race of lanes", "st.shared.u32 [s], %t;", snippetRun{threads: 32}, "race: lanes 0 and 1"},
+		{"race with atomics", "setp.eq.u32 %p1, %r63, 0; @%p1 st.global.u32 [%in], %a; @!%p1 red.global.add.u32 [%in], 1;", snippetRun{grid: 2}, "race:"},
 		{"no wait", "cp.async.ca.shared.global [s], [%in], 16; cp.async.commit_group; ld.shared.u32 %x, [s];", snippetRun{}, "under way"},
 		{"wait for one of two", "cp.async.ca.shared.global [s], [%in], 16; cp.async.commit_group; cp.async.commit_group; cp.async.wait_group 2; ld.shared.u32 %x, [s];", snippetRun{}, "under way"},
 		{"no commit", "cp.async.ca.shared.global [s], [%in], 16; cp.async.wait_group 0; ld.shared.u32 %x, [s];", snippetRun{}, "under way"},
@@ -484,6 +485,9 @@ func TestFaults(t *testing.T) {
 		{"ldmatrix of nothing", "mov.u32 %r1, s; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%x}, [%r1];", snippetRun{threads: 32}, "nobody wrote"},
 		{"ldmatrix of half a warp", "mov.u32 %r1, s; setp.lt.u32 %p1, %t, 3; @%p1 ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%x}, [%r1];", snippetRun{threads: 32}, "whole warp"},
 	} {
+		if c.run.grid > 1 {
+			c.code = "mov.u32 %r63, %ctaid.x;" + c.code
+		}
 		for _, lazy := range []bool{false, true} {
 			c.run.modes.Lazy = lazy
 			_, err := c.run.run(c.code, "x", [][3]uint64{{1, 2, 3}})
@@ -510,6 +514,7 @@ func TestNoFaults(t *testing.T) {
 		{"named barriers", "setp.lt.u32 %p1, %t, 32; @%p1 bra L1; bar.sync 1, 64; ld.shared.u32 %x, [s]; bra L2; L1: st.shared.u32 [s], %t; bar.arrive 1, 64; L2:", snippetRun{threads: 96}},
 		{"halves of a word", "mov.u32 %r1, %ctaid.x; mad.wide.u32 %qx, %r1, 2, %m; st.global.u16 [%qx], %ha;", snippetRun{grid: 2, memory: 4}},
 		{"halves of a shared word", "shr.u32 %r1, %t, 5; shl.b32 %r1, %r1, 1; mov.u32 %r2, s; add.u32 %r1, %r1, %r2; st.shared.u16 [%r1], %ha;", snippetRun{threads: 64}},
+		{"atomics of blocks", "red.global.add.u32 [%in+8], 1;", snippetRun{grid: 4}},
 		{"all blocks read", "ld.global.u32 %x, [%in];", snippetRun{grid: 4}},
 		{"zeros of no source", "mov.u32 %r1, 0; cp.async.ca.shared.global [s], [%in+1600], 16, %r1; cp.async.wait_all; ld.shared.u32 %x, [s];", snippetRun{}},
 		{"part of a source", "mov.u32 %r1, 12; cp.async.cg.shared.global [s], [%m], 16, %r1; cp.async.wait_all; ld.shared.u32 %x, [s];", snippetRun{memory: -12}},
