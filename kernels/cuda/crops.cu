@@ -139,7 +139,7 @@ enum { BRIGHTNESS = 1, CONTRAST, SATURATION, HUE, GREY };
 // The operations before contrast, and those after it.
 INLINE u32 before_contrast(u32 operations) {
     u32 o = 0;
-    for (int i = 0; i < 32 && (operations >> i & 15) != CONTRAST && operations >> i; i += 4) o |= operations & 15u << i;
+    for (int i = 0; i < 20 && (operations >> i & 15) != CONTRAST; i += 4) o |= operations & 15u << i;
     return o;
 }
 

@@ -11,9 +11,10 @@ import (
 
 func TestDropPath(t *testing.T) {
 	cudatest.Modes(t, func(t *testing.T, d *cuda.Device) {
-		for _, keep := range []float64{1, 0.9, 1 - 0.1/11, 0.5, 1e-9} {
+		const seed, step, pass, block, branch = 1<<63 + 5, 1<<40 + 3, 2, 11, 1
+		exactly := float64(tensor.Uniform(seed, step, pass, block, branch, 200)) // of which sample 200 is not below
+		for _, keep := range []float64{1, 0.9, 1 - 0.1/11, 0.5, 1e-9, exactly, exactly + 1e-9} {
 			for _, n := range []int{1, 255, 257} {
-				const seed, step, pass, block, branch = 1<<63 + 5, 1<<40 + 3, 2, 11, 1
 				number := cudatest.PutBytes(d, binary.LittleEndian.AppendUint64(nil, step))
 				scale := cudatest.Put(d, cuda.Float32, make([]float32, n+1))
 				d.DropPath(scale, n, seed, number, pass, block, branch, keep)

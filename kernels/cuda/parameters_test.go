@@ -253,6 +253,18 @@ func TestClip(t *testing.T) {
 		if bad() != 0 {
 			t.Fatal("without a loss a finite step is to be skipped")
 		}
+		// More chunks than a warp has lanes.
+		long := make([]float32, 70*4096+5)
+		for i := range long {
+			long[i] = 1 + float32(i%3)
+		}
+		sum := 0.0
+		for _, g := range long {
+			sum += float64(g) * float64(g)
+		}
+		d.Clip(norms, scales, total, skip, 0, d.NewParameters([]cuda.Parameter{{N: len(long), G: cudatest.Put(d, cuda.Float32, long)}}), 0)
+		close("the norm of many chunks", cudatest.Get(d, norms, cuda.Float32, 1)[0], math.Sqrt(sum))
+
 		for _, x := range []float64{math.NaN(), math.Inf(-1)} {
 			d.Fill(ps.on[4].G.Add(4096, cuda.Float32), cuda.Float32, float32(x), 1)
 			d.Clip(norms, scales, total, skip, loss, ps.list, 3)
