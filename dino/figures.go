@@ -30,8 +30,9 @@ type underWay struct {
 
 // kindOfStep tells steps whose work on a GPU differs.
 type kindOfStep struct {
-	images, slot int
-	frozen       bool
+	feeds  *feeds // one for batches of a size
+	slot   int
+	frozen bool
 }
 
 // prepareFigures makes the memory for a GPU's, once.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/godino-ml/godino/internal/golden"
 	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 	"github.com/godino-ml/godino/nn"
 	"github.com/godino-ml/godino/tensor"
 )
@@ -142,8 +143,8 @@ func goldenTrainer(t *testing.T, g *golden.File, dev *tensor.Device) (*Trainer, 
 		if len(a.Float) != p.Value.Len() {
 			t.Fatalf("%s has %v elements, want %v", p.Name, p.Value.Shape(), a.Shape)
 		}
-		copy(p.Value.Data(), a.Float)
-		copy(tr.Teacher.Params()[i].Value.Data(), a.Float)
+		p.Value.SetFloats(a.Float)
+		tr.Teacher.Params()[i].Value.SetFloats(a.Float)
 	}
 	return tr, m
 }
@@ -163,64 +164,78 @@ func goldenBatch(g *golden.File, m trainMeta, step int) *Batch {
 
 func TestGoldenTrain(t *testing.T) {
 	for _, table := range kernels.Tables() {
-		t.Run(table.Name, func(t *testing.T) {
-			g := golden.Open(t, "dino_train.safetensors")
-			dev := tensor.NewCPU(table, 2)
-			tr, m := goldenTrainer(t, g, dev)
-			losses := g.Get("losses").Float
-			for i, want := range losses {
-				batch := goldenBatch(g, m, i)
-				// Logits before the step, as the step computes them.
-				if name := fmt.Sprintf("step%d.student_out", i); g.Has(name) {
-					student := tr.Student.Forward(tr.still, tr.take([]*Batch{batch})[0].views, nil)
-					closeTo(t, name, student.Value.Data(), g.Get(name).Float, 1e-4)
-					tr.still.Reset()
-					name = fmt.Sprintf("step%d.teacher_out", i)
-					teacher := tr.Teacher.Forward(tr.still, tr.take([]*Batch{batch})[0].views[:1], nil)
-					closeTo(t, name, teacher.Value.Data(), g.Get(name).Float, 1e-4)
-					tr.still.Reset()
-				}
-				tolerance := 1e-4
-				if i > 0 {
-					tolerance = 1e-3
-				}
-				tr.inspect = func() {
-					compared := 0
-					for _, p := range tr.trained {
-						name := fmt.Sprintf("step%d.grad.%s", i, p.Name)
-						if g.Has(name) {
-							want := g.Get(name).Float
-							closeTo(t, name, p.Grad.Data(), want, tolerance*largest(want))
-							compared++
-						}
-					}
-					if want := len(g.Names(fmt.Sprintf("step%d.grad.", i))); compared != want {
-						t.Errorf("step %d: compared %d gradients of %d", i, compared, want)
-					}
-				}
-				s, err := tr.Step(batch)
-				if err != nil {
-					t.Fatal(err)
-				}
-				// From one build of PyTorch to another: 1e-5 at the first step, up to 1e-4 later.
-				lossTolerance := 1e-5
-				if i > 0 {
-					lossTolerance = 1e-4
-				}
-				if d := math.Abs(s.Loss - float64(want)); !(d <= lossTolerance) {
-					t.Errorf("step %d: loss %.7f, want %.7f: off by %.2g, allowed %.2g", i, s.Loss, want, d, lossTolerance)
-				}
-				closeTo(t, fmt.Sprintf("step%d.center", i), tr.Loss.Center.Data(), g.Get(fmt.Sprintf("step%d.center", i)).Float, 1e-4)
-			}
-			for _, n := range []struct {
-				name   string
-				params []nn.Param
-			}{{"student", tr.Student.Params()}, {"teacher", tr.Teacher.Params()}} {
-				for _, p := range n.params {
-					name := "final." + n.name + "." + p.Name
-					closeTo(t, name, p.Value.Data(), g.Get(name).Float, 2e-3)
+		t.Run(table.Name, func(t *testing.T) { goldenTrain(t, tensor.NewCPU(table, 2), math.MaxInt) })
+	}
+}
+
+// TestGPUGoldenTrain: in float32 a GPU is as near to PyTorch as the CPU is. The interpreter has time for two steps.
+func TestGPUGoldenTrain(t *testing.T) {
+	steps := 2
+	if cudatest.Hardware() {
+		steps = math.MaxInt
+	}
+	goldenTrain(t, gpu(t), steps)
+}
+
+// goldenTrain makes at most so many of the golden steps.
+func goldenTrain(t *testing.T, dev *tensor.Device, steps int) {
+	g := golden.Open(t, "dino_train.safetensors")
+	tr, m := goldenTrainer(t, g, dev)
+	losses := g.Get("losses").Float
+	for i, want := range losses {
+		if i == steps {
+			return
+		}
+		batch := goldenBatch(g, m, i)
+		// Logits before the step, as the step computes them.
+		if name := fmt.Sprintf("step%d.student_out", i); g.Has(name) {
+			student := tr.Student.Forward(tr.still, tr.take([]*Batch{batch})[0].views, nil)
+			closeTo(t, name, student.Value.Floats(), g.Get(name).Float, 1e-4)
+			tr.still.Reset()
+			name = fmt.Sprintf("step%d.teacher_out", i)
+			teacher := tr.Teacher.Forward(tr.still, tr.take([]*Batch{batch})[0].views[:1], nil)
+			closeTo(t, name, teacher.Value.Floats(), g.Get(name).Float, 1e-4)
+			tr.still.Reset()
+		}
+		tolerance := 1e-4
+		if i > 0 {
+			tolerance = 1e-3
+		}
+		tr.inspect = func() {
+			compared := 0
+			for _, p := range tr.trained {
+				name := fmt.Sprintf("step%d.grad.%s", i, p.Name)
+				if g.Has(name) {
+					want := g.Get(name).Float
+					closeTo(t, name, p.Grad.Floats(), want, tolerance*largest(want))
+					compared++
 				}
 			}
-		})
+			if want := len(g.Names(fmt.Sprintf("step%d.grad.", i))); compared != want {
+				t.Errorf("step %d: compared %d gradients of %d", i, compared, want)
+			}
+		}
+		s, err := tr.Step(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// From one build of PyTorch to another: 1e-5 at the first step, up to 1e-4 later.
+		lossTolerance := 1e-5
+		if i > 0 {
+			lossTolerance = 1e-4
+		}
+		if d := math.Abs(s.Loss - float64(want)); !(d <= lossTolerance) {
+			t.Errorf("step %d: loss %.7f, want %.7f: off by %.2g, allowed %.2g", i, s.Loss, want, d, lossTolerance)
+		}
+		closeTo(t, fmt.Sprintf("step%d.center", i), tr.Loss.Center.Floats(), g.Get(fmt.Sprintf("step%d.center", i)).Float, 1e-4)
+	}
+	for _, n := range []struct {
+		name   string
+		params []nn.Param
+	}{{"student", tr.Student.Params()}, {"teacher", tr.Teacher.Params()}} {
+		for _, p := range n.params {
+			name := "final." + n.name + "." + p.Name
+			closeTo(t, name, p.Value.Floats(), g.Get(name).Float, 2e-3)
+		}
 	}
 }

@@ -125,11 +125,11 @@ func (t *Trainer) Start(batches ...*Batch) {
 	frozen := s.Epoch < t.config.FreezeLastLayer
 	t.average.Momentum = s.Momentum
 	changed := t.Optimizer.Prepare(s.LR, s.WeightDecay, func(name string) bool { return frozen && strings.Contains(name, "last_layer") }, t.average)
-	if changed {
+	if changed || t.inspect != nil {
 		t.recorder.Forget()
 	}
 	t.underWay = &underWay{stats: s, crops: crops}
-	t.recorder.Run(kindOfStep{s.Images, crops[0].slot, frozen}, func() {
+	t.recorder.Run(kindOfStep{crops[0].feeds, crops[0].slot, frozen}, func() {
 		t.underWay.bad = t.train(&t.underWay.stats, crops)
 	})
 	for _, c := range crops {

@@ -28,7 +28,7 @@ func (a *Attention) heads(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 func (a *Attention) Weights(t *autograd.Tape, x *autograd.Var) *tensor.Tensor {
 	b, n := x.Value.Dim(0), x.Value.Dim(1)
 	qkv := a.QKV.Forward(t, x)
-	p := t.Arena().NewFloat32(b, a.Heads, n, n)
+	p := t.Arena().New(b, a.Heads, n, n)
 	tensor.AttentionWeights(p, qkv.Value, a.Heads)
 	t.Done(qkv)
 	return p

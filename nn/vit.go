@@ -148,7 +148,7 @@ func attentionWithoutRegisters(t *autograd.Tape, p *tensor.Tensor, registers int
 		}
 	}
 	t.Arena().Free(p)
-	y := t.Arena().NewFloat32(b, heads, m, m)
+	y := t.Arena().New(b, heads, m, m)
 	y.SetFloats(x)
 	return y
 }

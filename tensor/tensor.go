@@ -142,6 +142,7 @@ func (t *Tensor) SetFloats(x []float32) {
 func Copy(dst, src *Tensor) {
 	check(dst.n == src.n, "Copy", "as many elements", dst, src)
 	switch g := dst.dev.gpu; {
+	case g != nil && dst.ptr == src.ptr && dst.typ == src.typ: // a copy of itself
 	case g == nil && src.dev.gpu == nil:
 		copy(dst.data, src.data)
 	case g == src.dev.gpu && dst.typ == src.typ:
