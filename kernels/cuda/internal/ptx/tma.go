@@ -8,7 +8,10 @@ import (
 )
 
 func init() {
-	decode("cp.async.bulk.tensor", tmaLoad)
+	decode("cp.async.bulk.tensor", tmaTensor)
+	decode("cp.async.bulk", tmaBulk)
+	decode("cp.async.bulk.commit_group", bulkCommit)
+	decode("cp.async.bulk.wait_group", bulkWait)
 	encodeTensorMap = encodeMap
 }
 
@@ -122,6 +125,13 @@ type tmaRow struct {
 	data, defined [16]byte
 }
 
+func tmaTensor(c *compiler, in *instr) run {
+	if in.has("bulk_group") {
+		return tmaStore(c, in)
+	}
+	return tmaLoad(c, in)
+}
+
 // cp.async.bulk.tensor.Nd.shared::cluster.global{.tile}.mbarrier::complete_tx::bytes{.multicast::cluster} [dst], [map, {x, y, …}], [barrier]{, blocks}
 func tmaLoad(c *compiler, in *instr) run {
 	if !in.has("mbarrier::complete_tx::bytes") || in.has("im2col") || in.has("L2::cache_hint") {
@@ -213,6 +223,17 @@ func (w *warp) tmaRows(t *tmaMap, from [5]int, at, lane int) (rows []tmaRow, byt
 	return rows, count * width
 }
 
+// tmaGlobal is 16 bytes, or fewer, that a copy reads.
+func (w *warp) tmaGlobal(p uint64, n, lane int) (row tmaRow) {
+	for k := 0; k < n; k += 4 {
+		a, i := w.globalAt(p+uint64(k), 4, lane, "copy by TMA")
+		w.racesRead(a, i, 4, lane)
+		copy(row.data[k:k+4], a.data[i:])
+		copy(row.defined[k:k+4], a.defined[i:])
+	}
+	return row
+}
+
 // tmaStart begins the copy to a block: nothing there may still be read or written by others.
 func (w *warp) tmaStart(b *block, barrier uint64, rows []tmaRow, bytes, lane int) {
 	w.alive(b, lane)
@@ -236,7 +257,10 @@ func (w *warp) tmaStart(b *block, barrier uint64, rows []tmaRow, bytes, lane int
 		}
 		for word := at / 4; word < at/4+4; word++ {
 			x := s.writer[word]
-			if by := int(x >> 4 & 63); x != 0 && by < len(b.warps) && knows[by] <= x>>10 {
+			if by := int(x >> 4 & 63); x != 0 && knows[by] <= x>>10 {
+				if by == len(b.warps) {
+					w.fail(lane, "race: copy by TMA to shared memory at %d of block %d, to which another copy went that nobody has waited for", at, b.rank)
+				}
 				w.fail(lane, "race: copy by TMA to shared memory at %d of block %d, which warp %d wrote with no barrier in between", at, b.rank, by)
 			}
 			w.proxied(b, x, "copy by TMA", at, lane)
@@ -274,4 +298,162 @@ func (c *tmaCopy) land(w *warp, m *mbarrier, lane int) {
 	now[c.to.rank][n] = c.clock + 1
 	m.now.join(now)
 	m.complete(w, c.bytes, lane)
+}
+
+// bulkStores are copies from shared to global memory that a warp's threads have begun, by groups of each thread. What they write is there at once; what they read
+// counts as being read until the thread has waited for the group.
+type bulkStores struct {
+	list      []bulkStore
+	committed [32]int
+}
+
+type bulkStore struct {
+	lane, group int
+	read        productSet
+}
+
+func (w *warp) bulkStores() *bulkStores {
+	if w.more == nil {
+		w.more = map[string]any{}
+	}
+	s, ok := w.more["bulk stores"].(*bulkStores)
+	if !ok {
+		s = &bulkStores{}
+		w.more["bulk stores"] = s
+	}
+	return s
+}
+
+// bulkRead is 16 bytes of shared memory that a store reads.
+func (w *warp) bulkRead(at, lane int, s *bulkStore) []byte {
+	if at%16 != 0 {
+		w.fail(lane, "copy by TMA from %d of shared memory, which is not a multiple of 16", at)
+	}
+	return w.asyncRead(at, lane, "copy by TMA", &s.read)
+}
+
+// cp.async.bulk.tensor.Nd.global.shared::cta{.tile}.bulk_group [map, {x, y, …}], [src]: what lies outside of the tensor is not written.
+func tmaStore(c *compiler, in *instr) run {
+	if in.has("im2col_no_offs") || in.has("L2::cache_hint") {
+		c.fail("this copy by TMA is unknown to the interpreter")
+	}
+	rank := int(in.op[4][0] - '0')
+	target, src := c.arg(0), c.addressOf(c.arg(1), sharedSpace)
+	mapAt := c.source(class64, target.parts[0])
+	if len(target.parts) != 2 || len(target.parts[1].parts) != rank {
+		c.fail("a copy of %d dimensions with other coordinates", rank)
+	}
+	coordinates := c.sources(class32, target.parts[1])
+	return func(w *warp, m uint32) {
+		var p [32]uint64
+		src(w, m, &p)
+		maps := w.r64(mapAt, m)
+		for ; m != 0; m &= m - 1 {
+			i := bits.TrailingZeros32(m) & 31
+			t := w.tensorMap(maps[i], i)
+			if t.rank != rank {
+				w.fail(i, "a copy of %d dimensions by a tensor map of %d", rank, t.rank)
+			}
+			if p[i]%128 != 0 {
+				w.fail(i, "copy by TMA from %d of shared memory, which is not a multiple of 128", p[i])
+			}
+			stores := w.bulkStores()
+			store := bulkStore{lane: i, group: stores.committed[i]}
+			count, width := 1, t.box[0]*t.size
+			for k := 1; k < rank; k++ {
+				count *= t.box[k]
+			}
+			for r := range count {
+				rest, inside, to := r, true, t.base
+				for k := 1; k < rank; k++ {
+					x := int(int32(w.r32(coordinates[k], 1<<i)[i])) + rest%t.box[k]
+					rest /= t.box[k]
+					inside = inside && x >= 0 && x < t.dims[k]
+					to += uint64(x * t.strides[k])
+				}
+				first := int(int32(w.r32(coordinates[0], 1<<i)[i]))
+				for j := 0; j < width; j += 16 {
+					b := w.bulkRead(swizzled(int(p[i])+r*width+j, t.swizzle), i, &store)
+					for k := 0; k < 16; k += t.size {
+						if x := first + (j+k)/t.size; inside && x >= 0 && x < t.dims[0] {
+							copy(w.store(global, to+uint64(x*t.size), t.size, i), b[k:k+t.size])
+						}
+					}
+				}
+			}
+			stores.list = append(stores.list, store)
+		}
+	}
+}
+
+// cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [dst], [src], size, [barrier]
+// cp.async.bulk.global.shared::cta.bulk_group [dst], [src], size
+func tmaBulk(c *compiler, in *instr) run {
+	load := in.has("mbarrier::complete_tx::bytes") && in.op[3] == "shared::cluster" && in.op[4] == "global"
+	if !load && !(in.has("bulk_group") && in.op[3] == "global") || in.has("multicast::cluster") || in.has("L2::cache_hint") {
+		c.fail("this copy by TMA is unknown to the interpreter")
+	}
+	dst, src, size := c.addressOf(c.arg(0), generic), c.addressOf(c.arg(1), generic), c.source32(2)
+	var barrier func(w *warp, m uint32, to *[32]uint64)
+	if load {
+		barrier = c.addressOf(c.arg(3), sharedSpace)
+	}
+	return func(w *warp, m uint32) {
+		var p, q, bar [32]uint64
+		dst(w, m, &p)
+		src(w, m, &q)
+		if load {
+			barrier(w, m, &bar)
+		}
+		n := w.r32(size, m)
+		for ; m != 0; m &= m - 1 {
+			i := bits.TrailingZeros32(m) & 31
+			if p[i]%16 != 0 || q[i]%16 != 0 || n[i]%16 != 0 {
+				w.fail(i, "copy by TMA of %d bytes from %#x to %#x: all must be multiples of 16", n[i], q[i], p[i])
+			}
+			if load {
+				b, to := w.blockAt(p[i], i)
+				_, at := w.blockAt(bar[i], i)
+				var rows []tmaRow
+				for k := 0; k < int(n[i]); k += 16 {
+					row := w.tmaGlobal(q[i]+uint64(k), 16, i)
+					row.at = int(to) + k
+					rows = append(rows, row)
+				}
+				w.tmaStart(b, at, rows, int(n[i]), i)
+				continue
+			}
+			stores := w.bulkStores()
+			store := bulkStore{lane: i, group: stores.committed[i]}
+			for k := 0; k < int(n[i]); k += 16 {
+				copy(w.store(global, p[i]+uint64(k), 16, i), w.bulkRead(int(q[i])+k, i, &store))
+			}
+			stores.list = append(stores.list, store)
+		}
+	}
+}
+
+func bulkCommit(c *compiler, in *instr) run {
+	return func(w *warp, m uint32) {
+		for s := w.bulkStores(); m != 0; m &= m - 1 {
+			s.committed[bits.TrailingZeros32(m)&31]++
+		}
+	}
+}
+
+// cp.async.bulk.wait_group{.read} n
+func bulkWait(c *compiler, in *instr) run {
+	n := int(c.arg(0).bits)
+	return func(w *warp, m uint32) {
+		s := w.bulkStores()
+		rest := s.list[:0]
+		for _, x := range s.list {
+			if m>>x.lane&1 != 0 && x.group < s.committed[x.lane]-n {
+				x.read.over(w, w.clock[w.id])
+				continue
+			}
+			rest = append(rest, x)
+		}
+		s.list = rest
+	}
 }

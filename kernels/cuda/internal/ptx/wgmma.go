@@ -183,17 +183,20 @@ func (w *warp) operand(x []float32, d descriptor, major bool, first, rows int, g
 }
 
 // productRead is 16 bytes of shared memory that a product reads from now until it is waited for.
-func (w *warp) productRead(at int, g *productSet) []byte {
+func (w *warp) productRead(at int, g *productSet) []byte { return w.asyncRead(at, -1, "wgmma", g) }
+
+// asyncRead is 16 bytes of shared memory that the asynchronous proxy reads from now until g is over.
+func (w *warp) asyncRead(at, lane int, who string, g *productSet) []byte {
 	s := &w.b.shared
 	if at+16 > len(s.data) {
-		w.fail(-1, "wgmma reads at %d of %d bytes of shared memory", at, len(s.data))
+		w.fail(lane, "%s reads at %d of %d bytes of shared memory", who, at, len(s.data))
 	}
 	for k := at; k < at+16; k++ {
 		if s.pending[k] != 0 {
-			w.fail(-1, "wgmma reads shared memory at %d to which an asynchronous copy is under way: nobody waited for it", at)
+			w.fail(lane, "%s reads shared memory at %d to which an asynchronous copy is under way: nobody waited for it", who, at)
 		}
 		if s.defined[k] == 0 {
-			w.fail(-1, "wgmma reads shared memory at %d that nobody wrote", at)
+			w.fail(lane, "%s reads shared memory at %d that nobody wrote", who, at)
 		}
 	}
 	for word := at / 4; word < at/4+4; word++ {
@@ -201,11 +204,11 @@ func (w *warp) productRead(at int, g *productSet) []byte {
 			by := int(x >> 4 & 63)
 			if w.clock[by] <= x>>10 && by != w.id {
 				if by == len(w.b.warps) {
-					w.fail(-1, "race: wgmma reads shared memory at %d, to which TMA copied: this warp has not waited for it", at)
+					w.fail(lane, "race: %s reads shared memory at %d, to which TMA copied: this warp has not waited for it", who, at)
 				}
-				w.fail(-1, "race: wgmma reads shared memory at %d, which warp %d wrote with no barrier in between", at, by)
+				w.fail(lane, "race: %s reads shared memory at %d, which warp %d wrote with no barrier in between", who, at, by)
 			}
-			w.proxied(w.b, x, "wgmma's read", at, -1)
+			w.proxied(w.b, x, who, at, lane)
 		}
 		s.reader[word*s.warps+w.id] = reading<<4 | 15
 	}
