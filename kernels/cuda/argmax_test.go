@@ -17,7 +17,7 @@ func TestArgMaxRows(t *testing.T) {
 	inf, nan := kernelsInf, float32(math.NaN())
 	cudatest.Modes(t, func(t *testing.T, d *cuda.Device) {
 		for _, typ := range []cuda.Type{cuda.Float32, cuda.BFloat16} {
-			for _, n := range []int{1, 5, 24, 700} {
+			for _, n := range []int{1, 5, 24, 700, 2900} {
 				r := &run{state: 1}
 				x, want := []float32{}, []int32{}
 				for row := range 8 {

@@ -8,7 +8,7 @@ import (
 )
 
 // Tokens of images are copied around; n is the width of one.
-var tokenWidths = []int{5, 24, 400}
+var tokenWidths = []int{5, 24, 6, 400}
 
 func TestConcatTokens(t *testing.T) {
 	test(t, tokenWidths, func(r *run, n int) {

@@ -10,11 +10,11 @@ import (
 )
 
 func TestLabelCrossEntropy(t *testing.T) {
-	test(t, []int{5, 24, 1000}, func(r *run, n int) {
+	test(t, []int{5, 24, 1000, 2900}, func(r *run, n int) {
 		const rows, weight, dloss = 3, 0.25, -3
 		list := []int32{0, int32(n - 1), int32(n / 2)}
 		labels := cudatest.PutInts(r.d, list)
-		smoothing := []float32{0, 0.1}[r.offset]
+		smoothing := map[bool]float32{false: 0, true: 0.1}[r.add]
 		logits := r.in(rows * n)
 		loss, logp := r.statistics(rows), r.undefined(r.typ, rows*n)
 		exact := make([]float32, rows*n)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestSums(t *testing.T) {
-	test(t, []int{5, 17, 0, 1, 2048, 5001}, func(r *run, n int) {
+	test(t, []int{5, 17, 0, 1, 2048, 9001}, func(r *run, n int) {
 		x, y := r.in(n), r.in(n)
 		dot, sum, squares := r.statistics(1), r.statistics(1), r.statistics(1)
 		k, size := kernels.Reference(), math.Sqrt(float64(n+1))

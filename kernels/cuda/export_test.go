@@ -1,8 +1,12 @@
 package cuda
 
-// SetMaxGrid makes the second dimension of grids smaller, until the function that it returns is called.
-func SetMaxGrid(n int) (restore func()) {
-	before := maxGrid
-	maxGrid = n
-	return func() { maxGrid = before }
+// SetMaxGrid and SetColumnBlocks make grids smaller, until the function that they return is called.
+
+func SetMaxGrid(n int) (restore func())      { return set(&maxGrid, n) }
+func SetColumnBlocks(n int) (restore func()) { return set(&columnBlocks, n) }
+
+func set(variable *int, n int) (restore func()) {
+	before := *variable
+	*variable = n
+	return func() { *variable = before }
 }

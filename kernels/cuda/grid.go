@@ -42,10 +42,13 @@ func vectors(n int, rows ...Ptr) bool {
 	return n%4 == 0
 }
 
+// columnBlocks is how many blocks fill a GPU; tests make it smaller.
+var columnBlocks = 1024
+
 // columnChunks cuts rows into chunks for sums over the rows of n columns: enough blocks to fill a GPU, at least 32 rows in each. They depend on the shape
 // alone.
 func columnChunks(rows, n, width int) (chunks, per int) {
-	chunks = min(ceilDiv(1024, ceilDiv(n, 32*width)), ceilDiv(rows, 32))
+	chunks = min(ceilDiv(columnBlocks, ceilDiv(n, 32*width)), ceilDiv(rows, 32))
 	per = ceilDiv(rows, chunks)
 	return ceilDiv(rows, per), per
 }

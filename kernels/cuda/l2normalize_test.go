@@ -7,8 +7,8 @@ import (
 	"github.com/godino-ml/godino/kernels/cuda"
 )
 
-// Rows of one warp, of several, and longer than one pass of the largest block. Some are shorter than eps.
-var rowLengths = []int{5, 24, 1, 300, 8200}
+// Rows of one warp, of two and twelve, and longer than one pass of the largest block. Some are shorter than eps.
+var rowLengths = []int{5, 24, 1, 300, 2900, 8200}
 
 func TestL2NormalizeForward(t *testing.T) {
 	test(t, rowLengths, func(r *run, n int) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/kernels/cuda"
+	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 )
 
 var residualScale = []float32{1, 0, 1 / 0.7}
@@ -48,39 +49,48 @@ func TestScaleRows(t *testing.T) {
 	})
 }
 
-func TestLayerScale(t *testing.T) {
-	test(t, []int{5, 24, 260}, func(r *run, n int) {
-		const rows = 40
-		x, dy, gamma := r.in(rows*n), r.in(rows*n), r.parameter(n)
-		y, dx, dgamma := r.undefined(r.typ, rows*n), r.out(rows*n), r.gradient(n)
-		y.is(make([]float32, rows*n))
-		dx.is(dx.prior())
-		if !r.add {
-			clear(dx.want)
-		}
-		dgamma.is(dgamma.prior()).about(math.Sqrt(rows))
-		k := kernels.Reference()
-		for i := 0; i < rows*n; i += n {
-			k.AddProduct(y.want[i:i+n], x.x[i:i+n], gamma.x)
-			k.AddProduct(dx.want[i:i+n], dy.x[i:i+n], gamma.x)
-			k.AddProduct(dgamma.want, dy.x[i:i+n], x.x[i:i+n])
-		}
-		r.d.LayerScaleForward(y.ptr, x.ptr, r.typ, gamma.ptr, rows, n)
-		r.d.LayerScaleBackward(dx.ptr, 0, dy.ptr, x.ptr, r.typ, gamma.ptr, rows, n, r.add)
-		r.d.LayerScaleBackward(0, dgamma.ptr, dy.ptr, x.ptr, r.typ, gamma.ptr, rows, n, r.add)
-	})
+func layerScale(r *run, n int) {
+	const rows = 77
+	x, dy, gamma := r.in(rows*n), r.in(rows*n), r.parameter(n)
+	y, dx, dgamma := r.undefined(r.typ, rows*n), r.out(rows*n), r.gradient(n)
+	y.is(make([]float32, rows*n))
+	dx.is(dx.prior())
+	if !r.add {
+		clear(dx.want)
+	}
+	dgamma.is(dgamma.prior()).about(math.Sqrt(rows))
+	k := kernels.Reference()
+	for i := 0; i < rows*n; i += n {
+		k.AddProduct(y.want[i:i+n], x.x[i:i+n], gamma.x)
+		k.AddProduct(dx.want[i:i+n], dy.x[i:i+n], gamma.x)
+		k.AddProduct(dgamma.want, dy.x[i:i+n], x.x[i:i+n])
+	}
+	r.d.LayerScaleForward(y.ptr, x.ptr, r.typ, gamma.ptr, rows, n)
+	r.d.LayerScaleBackward(dx.ptr, 0, dy.ptr, x.ptr, r.typ, gamma.ptr, rows, n, r.add)
+	r.d.LayerScaleBackward(0, dgamma.ptr, dy.ptr, x.ptr, r.typ, gamma.ptr, rows, n, r.add)
 }
 
-func TestSumRows(t *testing.T) {
-	test(t, []int{5, 24, 0, 260}, func(r *run, n int) {
-		const rows = 77
-		ld := n + 3*r.offset + 4
-		x := r.in(rows * ld)
-		sum := r.gradient(n)
-		sum.is(sum.prior()).about(math.Sqrt(rows))
-		for i := range rows {
-			kernels.Reference().Add(sum.want, x.x[i*ld:i*ld+n])
-		}
-		r.d.SumRows(sum.ptr, x.ptr, r.typ, rows, n, ld)
-	})
+func TestLayerScale(t *testing.T) { test(t, []int{5, 24, 260}, layerScale) }
+
+func sumRows(r *run, n int) {
+	const rows = 77
+	ld := n + 3*r.offset + 4
+	x := r.in(rows * ld)
+	sum := r.gradient(n)
+	sum.is(sum.prior()).about(math.Sqrt(rows))
+	for i := range rows {
+		kernels.Reference().Add(sum.want, x.x[i*ld:i*ld+n])
+	}
+	r.d.SumRows(sum.ptr, x.ptr, r.typ, rows, n, ld)
+}
+
+func TestSumRows(t *testing.T) { test(t, []int{5, 24, 0, 260}, sumRows) }
+
+// One chunk of rows, as of rows so long that their columns alone fill a GPU.
+func TestColumnsInOneChunk(t *testing.T) {
+	defer cuda.SetColumnBlocks(1)()
+	d := cudatest.New(t)
+	each(t, d, []int{5, 24}, layerScale)
+	each(t, d, []int{5, 24}, sumRows)
+	each(t, d, []int{1028, 7}, func(r *run, n int) { layerNormBackward(r, 77, n) })
 }

@@ -27,9 +27,10 @@ type run struct {
 	arrays  []*array
 }
 
-// array is an array between fences.
+// array is an array between fence.
 type array struct {
 	base, ptr cuda.Ptr
+	beside    float32 // no two arrays have the same: a copy of one shows up
 	typ       cuda.Type
 	x         []float32 // before
 	want      []float32
@@ -99,10 +100,10 @@ func (r *run) next() float32 {
 }
 
 func (r *run) array(typ cuda.Type, x []float32) *array {
-	a := &array{typ: typ, x: cudatest.Round(typ, x), size: 1}
+	a := &array{typ: typ, x: cudatest.Round(typ, x), size: 1, beside: float32(700 + 4*len(r.arrays))}
 	all := make([]float32, fence+r.offset+len(x)+fence)
 	for i := range all {
-		all[i] = 777
+		all[i] = a.beside
 	}
 	copy(all[fence+r.offset:], x)
 	a.base = cudatest.Put(r.d, typ, all)
@@ -172,7 +173,7 @@ func (r *run) check(a *array) string {
 	for i, v := range got {
 		k := i - fence - r.offset
 		if k < 0 || k >= len(a.x) {
-			if v != cudatest.Round(a.typ, []float32{777})[0] {
+			if v != a.beside {
 				return fmt.Sprintf("element %d, beside it, was written", k)
 			}
 			continue
