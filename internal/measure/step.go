@@ -56,7 +56,11 @@ func Step(dev *tensor.Device, s StepShape) (Work, error) {
 	return Work{
 		Name: s.Name, Images: c.BatchSize, FLOPs: trainer.FLOPs() * float64(c.BatchSize),
 		Do: func() {
-			if _, err := trainer.Step(batch); err != nil {
+			trainer.Start(batch)
+			if dev.GPU() != nil {
+				trainer.Prefetch(batch) // the next step's, as a run does it
+			}
+			if _, err := trainer.Finish(); err != nil {
 				panic(err)
 			}
 		},

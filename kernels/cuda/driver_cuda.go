@@ -30,7 +30,9 @@ type driver struct {
 	ctx       C.CUcontext
 	streams   [2]C.CUstream
 	info      Info
-	memory    map[Ptr]struct{}
+	memory    map[Ptr]int            // and its bytes
+	used      int64                  // of memory
+	peak      int64                  // the most that used was
 	host      map[unsafe.Pointer]int // page-locked memory and its bytes
 	capturing bool
 	wait      bool // after each launch, so that an error is that of its kernel: GODINO_CUDA_SYNC=1
@@ -90,7 +92,7 @@ func open(number int) (Driver, error) {
 	if err := all[number].Usable(); err != nil {
 		return nil, err
 	}
-	d := &driver{info: all[number], memory: map[Ptr]struct{}{}, host: map[unsafe.Pointer]int{}, wait: os.Getenv("GODINO_CUDA_SYNC") == "1"}
+	d := &driver{info: all[number], memory: map[Ptr]int{}, host: map[unsafe.Pointer]int{}, wait: os.Getenv("GODINO_CUDA_SYNC") == "1"}
 	if err := catch(func() { d.dev = cu.DeviceGet(number) }); err != nil {
 		return nil, err
 	}
@@ -146,7 +148,9 @@ func (d *driver) Info() Info { return d.info }
 func (d *driver) Alloc(bytes int) (p Ptr, err error) {
 	err = d.cu(func() { p = Ptr(cu.MemAlloc(int64(bytes))) })
 	if err == nil {
-		d.memory[p] = struct{}{}
+		d.memory[p] = bytes
+		d.used += int64(bytes)
+		d.peak = max(d.peak, d.used)
 		return p, nil
 	}
 	var free, total int64
@@ -157,12 +161,17 @@ func (d *driver) Alloc(bytes int) (p Ptr, err error) {
 }
 
 func (d *driver) Free(p Ptr) error {
-	if _, ok := d.memory[p]; !ok {
+	bytes, ok := d.memory[p]
+	if !ok {
 		return fmt.Errorf("memory to be freed is not the device's: %#x", uint64(p))
 	}
 	delete(d.memory, p)
+	d.used -= int64(bytes)
 	return d.cu(func() { cu.MemFree(cu.DevicePtr(p)) })
 }
+
+// PeakMemory is the most memory that was taken at once, in bytes.
+func (d *driver) PeakMemory() int64 { return d.peak }
 
 func (d *driver) HostMemory(bytes int) ([]byte, error) {
 	var p unsafe.Pointer
