@@ -72,12 +72,16 @@ func device(name string) (*tensor.Device, error) {
 	return tensor.NewGPU(g), nil
 }
 
-// deviceText says what the device is.
+// deviceText says what the device is, and why it is no GPU where the program could use one.
 func deviceText(dev *tensor.Device, precision string) string {
 	if g := dev.GPU(); g != nil {
 		return fmt.Sprintf("%v, %s", g.Info(), precision)
 	}
-	return fmt.Sprintf("%s kernels, %s, %s", dev.Kernels().Name, precision, plural(dev.Threads(), "thread"))
+	text := fmt.Sprintf("%s kernels, %s, %s", dev.Kernels().Name, precision, plural(dev.Threads(), "thread"))
+	if err := cuda.Available(); err != nil && !errors.Is(err, cuda.ErrNotBuilt) {
+		text += fmt.Sprintf("; no GPU: %v", err)
+	}
+	return text
 }
 
 // inPrecision is the device with layers of that precision.

@@ -177,21 +177,20 @@ func operations(s sizes) []operation {
 
 	crops := []struct{ count, tokens int }{{s.images * s.globals, s.globalTokens}, {s.images * s.locals, s.localTokens}}
 
-	// Attention; also of an image in patches half as wide.
-	longer := crops[0]
-	longer.tokens = 4*(longer.tokens-1) + 1
-	for _, crop := range append(crops, longer) {
-		b, n := crop.count, crop.tokens
-		pairs, all := 2*float64(b)*float64(n)*float64(n)*float64(c), half*float64(b)*float64(n)*float64(c)
-		shape := fmt.Sprintf("%dx%dx%d", b, n, c)
-		add("AttentionForward", shape, 2*pairs, 4*all, func(m *memory) func() {
-			y, lse, qkv := m.act(b*n*c), m.floats(b*n*s.heads), m.act(b*n*3*c)
-			return func() { m.AttentionForward(y, lse, qkv, act, b, n, s.heads, c/s.heads) }
+	// Attention of both sizes of crops, and of patches of half the side.
+	dim := c / s.heads
+	for _, x := range append(crops, struct{ count, tokens int }{(s.images + 1) / 2, 4*(s.globalTokens-1) + 1}) {
+		n := x.count * x.tokens
+		scores := float64(x.count) * float64(s.heads) * float64(x.tokens) * float64(x.tokens) * float64(dim)
+		shape := fmt.Sprintf("%dx%dx%dx%d", x.count, s.heads, x.tokens, dim)
+		add("AttentionForward/bf16", shape, 4*scores, half*4*float64(n*c)+4*float64(n*s.heads), func(m *memory) func() {
+			y, lse, qkv := m.act(n*c), m.floats(n*s.heads), m.act(3*n*c)
+			return func() { m.AttentionForward(y, lse, qkv, act, x.count, x.tokens, s.heads, dim) }
 		})
-		add("AttentionBackward", shape, 5*pairs, 8*all, func(m *memory) func() {
-			y, lse, qkv, dy, dqkv := m.act(b*n*c), m.floats(b*n*s.heads), m.act(b*n*3*c), m.act(b*n*c), m.act(b*n*3*c)
-			m.AttentionForward(y, lse, qkv, act, b, n, s.heads, c/s.heads)
-			return func() { m.AttentionBackward(dqkv, dy, qkv, y, lse, act, b, n, s.heads, c/s.heads, false) }
+		add("AttentionBackward/bf16", shape, 10*scores, half*8*float64(n*c)+4*float64(n*s.heads), func(m *memory) func() {
+			dqkv, dy, qkv, y, lse := m.act(3*n*c), m.act(n*c), m.act(3*n*c), m.act(n*c), m.floats(n*s.heads)
+			m.AttentionForward(y, lse, qkv, act, x.count, x.tokens, s.heads, dim)
+			return func() { m.AttentionBackward(dqkv, dy, qkv, y, lse, act, x.count, x.tokens, s.heads, dim, false) }
 		})
 	}
 
