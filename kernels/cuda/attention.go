@@ -89,8 +89,8 @@ func (d *Device) AttentionBackward(dqkv, dy, qkv, y, lse Ptr, t Type, b, n, head
 	})
 }
 
-// attentionChunks is how a block of the backward on tensor cores goes about n keys: as few chunks, of as equal numbers of tiles of 16, as its warps and the GPU's
-// shared memory allow.
+// attentionChunks is how a block of the backward on tensor cores goes about n keys: by chunks of as many tiles of 16 as its warps take at once, or as the GPU's
+// shared memory has room for. Full chunks and a rest are faster than equal ones, whose warps would have one tile here and two there.
 func (d *Device) attentionChunks(cores attentionCores, n, dim int) (tiles, warps, keys, shared int) {
 	tiles, warps = 1, 8
 	if cores.backward2 {
@@ -107,15 +107,14 @@ func (d *Device) attentionChunks(cores attentionCores, n, dim int) (tiles, warps
 		return 2*keys*row + (2*blocks+1)*queries*row + keys*2*(cores.queries+8) + 3*cores.queries*4
 	}
 
-	all, most := ceilDiv(n, 16), tiles*warps
-	for most > 1 && room(16*most) > d.info.SharedPerBlock {
-		most--
+	chunk := min(ceilDiv(n, 16), tiles*warps)
+	for chunk > 1 && room(16*chunk) > d.info.SharedPerBlock {
+		chunk--
 	}
-	per := ceilDiv(all, ceilDiv(all, most))
-	if per <= warps {
-		warps = ceilDiv(per, tiles)
+	if chunk <= warps {
+		warps = ceilDiv(chunk, tiles)
 	}
-	return tiles, warps, 16 * per, room(16 * per)
+	return tiles, warps, 16 * chunk, room(16 * chunk)
 }
 
 // AttentionWeights computes p (B, heads, N, N), the softmax of the scores, of qkv (B, N, 3·heads·dim), both of type t.

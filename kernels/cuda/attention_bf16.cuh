@@ -499,16 +499,23 @@ INLINE void backward(bf16 *dqkv, const bf16 *dy, const bf16 *qkv, const bf16 *y,
                 const int row = unit / (D / COLUMNS) * 16, column = unit % (D / COLUMNS) * COLUMNS;
                 const u32 dst = base + room.ds + row * 2 + across(WEIGHTS), kt = base + room.k + column * 2 + along(ROW);
                 float dq[COLUMNS / 8][4] = {};
-#pragma unroll 1
-                for (int i = 0; i < tiles; i++) {
-                    u32 a[4];
-                    ldmatrix_transposed(a, dst + i * 16 * WEIGHTS * 2);
+                for (int i = 0; i < tiles; i += 2) { // two tiles are read at once, then computed
+                    u32 a[2][4], b[2][COLUMNS / 16][4];
 #pragma unroll
-                    for (int d = 0; d < COLUMNS / 16; d++) {
-                        u32 b[4];
-                        ldmatrix_transposed(b, kt + i * 16 * ROW * 2 + d * 32);
-                        mma(dq[2 * d], a, b[0], b[1]);
-                        mma(dq[2 * d + 1], a, b[2], b[3]);
+                    for (int j = 0; j < 2; j++) {
+                        const int tile = imin(i + j, tiles - 1);
+                        ldmatrix_transposed(a[j], dst + tile * 16 * WEIGHTS * 2);
+#pragma unroll
+                        for (int d = 0; d < COLUMNS / 16; d++) ldmatrix_transposed(b[j][d], kt + tile * 16 * ROW * 2 + d * 32);
+                    }
+#pragma unroll
+                    for (int j = 0; j < 2; j++) {
+                        if (i + j >= tiles) break;
+#pragma unroll
+                        for (int d = 0; d < COLUMNS / 16; d++) {
+                            mma(dq[2 * d], a[j], b[j][d][0], b[j][d][1]);
+                            mma(dq[2 * d + 1], a[j], b[j][d][2], b[j][d][3]);
+                        }
                     }
                 }
                 const int first = block * QUERIES + row;
