@@ -7,7 +7,7 @@ import (
 )
 
 // Lengths of operations on elements: less than a vector, a vector and a rest, several blocks.
-var elements = []int{5, 17, 0, 1, 8, 2900}
+var elements = []int{5, 17, 0, 1, 8, 512, 2900}
 
 func TestAdd(t *testing.T) {
 	test(t, elements, func(r *run, n int) {

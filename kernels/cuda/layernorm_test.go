@@ -10,7 +10,7 @@ import (
 )
 
 // A row a warp for multiples of four up to 1024, a row a block for the others; 11 rows are a block of 8 warps and a rest.
-var layerNormColumns = []int{20, 7, 384, 700, 1024, 1030, 1032}
+var layerNormColumns = []int{20, 7, 260, 700, 1024, 2101, 2100}
 
 func TestLayerNormForward(t *testing.T) {
 	test(t, layerNormColumns, func(r *run, n int) {
