@@ -3,7 +3,6 @@ package ptx
 import (
 	"fmt"
 	"regexp"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -520,14 +519,4 @@ func (c *compiler) width(typ string) int {
 		c.fail("type .%s is unknown to the interpreter", typ)
 	}
 	return w
-}
-
-// Opcodes lists the instructions that the interpreter knows.
-func Opcodes() []string {
-	var names []string
-	for n := range decoders {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
 }

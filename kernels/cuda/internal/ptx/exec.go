@@ -11,7 +11,7 @@ import (
 // Modes are the freedoms of the hardware that tests should try both ways.
 type Modes struct {
 	Lazy    bool // asynchronous copies land when they are waited for, not at once
-	Reverse bool // of the warps of a block the last runs first
+	Reverse bool // of the warps of a block the last runs first, and of the blocks others
 }
 
 // launch is one run of a kernel.
@@ -95,7 +95,7 @@ type warp struct {
 	last     *allocation // that the warp used last
 	clock    []uint64    // by warp: what of its life this warp knows to be over
 	async    async
-	loaded   map[string]string // why a register has no value
+	loaded   map[string]string // by register, why it has no value
 	more     map[string]any
 }
 
@@ -437,7 +437,11 @@ func (l *launch) run() error {
 				}
 				return
 			}
-			l.place(c, shuffle(n, clusters))
+			n = shuffle(n, clusters)
+			if l.modes.Reverse {
+				n = clusters - 1 - n
+			}
+			l.place(c, n)
 			c.runAll()
 			for _, b := range c.blocks {
 				for _, w := range b.warps {

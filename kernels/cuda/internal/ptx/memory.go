@@ -192,8 +192,16 @@ func inRow(p *[32]uint64, m uint32, n int) bool {
 	return true
 }
 
-// loadRow is what lanes read that are inRow in global memory; nil if the lanes have to be looked at one by one, to say which does something wrong.
-func (w *warp) loadRow(p uint64, n int) []byte {
+// loadRow is what lanes read that are inRow in global or shared memory; nil if the lanes have to be looked at one by one, to say which does something wrong.
+func (w *warp) loadRow(s space, p uint64, n int) []byte {
+	if s == sharedSpace {
+		m := &w.b.shared
+		if p+uint64(32*n) > uint64(len(m.data)) || m.copies > 0 || !allDefined(m.defined[p:p+uint64(32*n)]) {
+			return nil
+		}
+		w.sharedReads(int(p), 32*n, 0, n)
+		return m.data[p : p+uint64(32*n)]
+	}
 	a := w.last
 	if a == nil || p < a.base || p-a.base+uint64(32*n) > uint64(len(a.data)) {
 		if a = w.b.run.memory.find(p); a == nil || p-a.base+uint64(32*n) > uint64(len(a.data)) {
@@ -210,7 +218,16 @@ func (w *warp) loadRow(p uint64, n int) []byte {
 }
 
 // storeRow is where lanes write that are inRow.
-func (w *warp) storeRow(p uint64, n int) []byte {
+func (w *warp) storeRow(s space, p uint64, n int) []byte {
+	if s == sharedSpace {
+		m := &w.b.shared
+		if p+uint64(32*n) > uint64(len(m.data)) || m.copies > 0 {
+			return nil
+		}
+		w.sharedWrites(int(p), 32*n, 0, n)
+		defineAll(m.defined[p : p+uint64(32*n)])
+		return m.data[p : p+uint64(32*n)]
+	}
 	a := w.last
 	if a == nil || p < a.base || p-a.base+uint64(32*n) > uint64(len(a.data)) {
 		if a = w.b.run.memory.find(p); a == nil || p-a.base+uint64(32*n) > uint64(len(a.data)) {
@@ -220,15 +237,18 @@ func (w *warp) storeRow(p uint64, n int) []byte {
 	}
 	at := int(p - a.base)
 	w.racesWrites(a, at, 32*n, 0, n)
-	d := a.defined[at : at+32*n]
-	for len(d) >= 8 {
-		little.PutUint64(d, ones)
-		d = d[8:]
-	}
+	defineAll(a.defined[at : at+32*n])
 	return a.data[at : at+32*n]
 }
 
 const ones = 0x0101010101010101
+
+func defineAll(defined []byte) {
+	for len(defined) >= 8 {
+		little.PutUint64(defined, ones)
+		defined = defined[8:]
+	}
+}
 
 // allDefined says if all of a multiple of 8 bytes have values.
 func allDefined(defined []byte) bool {

@@ -245,8 +245,8 @@ func ld(c *compiler, in *instr) run {
 	return func(w *warp, m uint32) {
 		var p [32]uint64
 		at(w, m, &p)
-		if n == 2 && s == global && !wide && !signed && len(to) == 1 && inRow(&p, m, 2) {
-			if b := w.loadRow(p[0], 2); b != nil {
+		if n == 2 && (s == global || s == sharedSpace) && !wide && !signed && len(to) == 1 && inRow(&p, m, 2) {
+			if b := w.loadRow(s, p[0], 2); b != nil {
 				r := w.set32(to[0], m)
 				for i := range r {
 					r[i] = uint32(little.Uint16(b[2*i:]))
@@ -302,8 +302,8 @@ func loadWords(s space, at func(w *warp, m uint32, to *[32]uint64), to []int) ru
 		for _, t := range to {
 			w.defR[t] |= m
 		}
-		if s == global && inRow(&p, m, n) {
-			if b := w.loadRow(p[0], n); b != nil {
+		if inRow(&p, m, n) {
+			if b := w.loadRow(s, p[0], n); b != nil {
 				for j, t := range to {
 					r := &w.r[t]
 					for i := range r {
@@ -376,8 +376,8 @@ func st(c *compiler, in *instr) run {
 				w.r32(f, m)
 			}
 		}
-		if s == global && !wide && (n == 4 || n == 2 && len(from) == 1) && inRow(&p, m, total) {
-			if b := w.storeRow(p[0], total); b != nil {
+		if (s == global || s == sharedSpace) && !wide && (n == 4 || n == 2 && len(from) == 1) && inRow(&p, m, total) {
+			if b := w.storeRow(s, p[0], total); b != nil {
 				for j, f := range from {
 					x := &w.r[f]
 					for i := range x {

@@ -67,16 +67,19 @@ func bytesOf(i, at, n int) uint64 {
 // A word's last write is clock<<10 | warp<<4 | bytes. It came before what warp w does now if w knows that the writer's clock has passed it: by a barrier
 // where both were.
 
-func (w *warp) sharedRead(at, n, lane int) {
+func (w *warp) sharedRead(at, n, lane int) { w.sharedReads(at, n, lane, n) }
+
+// sharedReads is sharedRead of lanes from the first on, of per bytes each.
+func (w *warp) sharedReads(at, n, first, per int) {
 	s := &w.b.shared
-	mask := uint64(15)
 	for i := at / 4; 4*i < at+n; i++ {
-		if n < 4 {
+		mask := uint64(15)
+		if 4*i < at || 4*i+4 > at+n {
 			mask = bytesOf(i, at, n)
 		}
 		if x := s.writer[i]; x != 0 {
 			if by := int(x >> 4 & 63); by != w.id && x&mask != 0 && w.clock[by] <= x>>10 {
-				w.fail(lane, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
+				w.fail(first+max(0, 4*i-at)/per, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", 4*i, by)
 			}
 		}
 		r := &s.reader[i*s.warps+w.id]
@@ -88,22 +91,25 @@ func (w *warp) sharedRead(at, n, lane int) {
 	}
 }
 
-func (w *warp) sharedWrite(at, n, lane int) {
+func (w *warp) sharedWrite(at, n, lane int) { w.sharedWrites(at, n, lane, n) }
+
+// sharedWrites is sharedWrite of lanes from the first on, of per bytes each.
+func (w *warp) sharedWrites(at, n, first, per int) {
 	s := &w.b.shared
 	for i := at / 4; 4*i < at+n; i++ {
 		mask := uint64(15)
-		if n < 4 {
+		if 4*i < at || 4*i+4 > at+n {
 			mask = bytesOf(i, at, n)
 		}
 		x := s.writer[i]
 		if x != 0 {
 			if by := int(x >> 4 & 63); by != w.id && x&mask != 0 && w.clock[by] <= x>>10 {
-				w.fail(lane, "race: write of shared memory at %d, which warp %d wrote with no barrier in between", at, by)
+				w.fail(first+max(0, 4*i-at)/per, "race: write of shared memory at %d, which warp %d wrote with no barrier in between", 4*i, by)
 			}
 		}
 		for by, r := range s.reader[i*s.warps : (i+1)*s.warps] {
 			if r&mask != 0 && by != w.id && w.clock[by] <= r>>4 {
-				w.fail(lane, "race: write of shared memory at %d, which warp %d read with no barrier in between", at, by)
+				w.fail(first+max(0, 4*i-at)/per, "race: write of shared memory at %d, which warp %d read with no barrier in between", 4*i, by)
 			}
 		}
 		if x>>4 == w.clock[w.id]<<6|uint64(w.id) {
