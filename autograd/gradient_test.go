@@ -160,10 +160,11 @@ func operations() []operation {
 			func(xs [][]float64) []float64 { return refCrossEntropy(xs[0], []int{3, 0, 4, 3}, 5, 0.1, 0.25) }},
 		{"PrototypeCrossEntropy", [][]int{{4, 6}, {5, 6}, {5, 1}},
 			func(t *Tape, xs []*Var) *Var {
-				target := tensor.New(t.Arena().Device(), 2, 5)
+				probs := make([]float32, len(targetProbs))
 				for i, p := range targetProbs {
-					target.Data()[i] = float32(p)
+					probs[i] = float32(p)
 				}
+				target := tensor.FromSlice(t.Arena().Device(), probs, 2, 5)
 				return t.PrototypeCrossEntropy(xs[0], xs[1], xs[2], target, tensor.NewPairs(targetRows), 1/0.4, 0.25)
 			},
 			func(xs [][]float64) []float64 {

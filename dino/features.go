@@ -65,10 +65,11 @@ func EachFeature(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTra
 		return err
 	}
 	tape := autograd.NewEvalTape(tensor.NewArena(dev))
+	defer tape.Arena().Release()
 	var rows []float32
 	return EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
 		n := len(b.Indices)
-		rows = o.appendFeatures(rows[:0], tape, backbone, tensor.FromSlice(dev, b.Pixels, n, 3, size, size))
+		rows = o.appendFeatures(rows[:0], tape, backbone, tape.Arena().Of(b.Pixels, n, 3, size, size))
 		if err := f(b.Indices, rows); err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ func (f *Finetuner) Step(b *Batch) (FinetuneStep, error) {
 	defer func() { f.step++ }()
 
 	nn.ZeroGrad(f.params)
-	x := autograd.NewConst(tensor.FromSlice(f.dev, b.Global, n, 3, c.ImageSize, c.ImageSize))
+	x := autograd.NewConst(f.tape.Arena().Of(b.Global, n, 3, c.ImageSize, c.ImageSize))
 	features := f.Backbone.Forward(f.tape, x, &nn.DropPath{Seed: c.Seed, Step: tensor.NewCount(f.dev, uint64(f.step))})
 	logits := f.tape.Linear(features, f.Head.Weight.Var, f.Head.Bias.Var)
 	loss := f.tape.CrossEntropy(logits, b.Labels, c.LabelSmoothing, 1/float64(n))
@@ -152,7 +152,7 @@ func (f *Finetuner) Step(b *Batch) (FinetuneStep, error) {
 	f.tape.Backward(loss)
 	f.tape.Reset()
 
-	clip := f.clip.PerTensor(f.params, c.ClipGrad)
+	clip := f.clip.PerTensor(f.params, c.ClipGrad).Fetch()
 	if s.GradNorm = clip.Norm(); !finite(s.GradNorm) {
 		for i, norm := range clip.Norms {
 			if !finite(norm) {

@@ -1,6 +1,7 @@
 package dino
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godino-ml/godino/autograd"
+	"github.com/godino-ml/godino/dino/augment"
+	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 	"github.com/godino-ml/godino/nn"
@@ -307,5 +311,127 @@ func TestGPUResume(t *testing.T) {
 		for i, s := range steps(t, tr, 5, 8) {
 			compareStats(t, i, s, want[2+i], 1e-3)
 		}
+	}
+}
+
+// TestGPUFinetune: fine-tuning with labels goes as on the CPU.
+func TestGPUFinetune(t *testing.T) {
+	c := tinyFinetune()
+	c.Arch, c.ImageSize, c.PosSize, c.ClipGrad, c.DropPathRate, c.LR = "vit:dim=16,depth=2,heads=2,mlp_ratio=2", 12, 12, 0.1, 0.3, 0.002
+	var want *Finetuner
+	for name, dev := range map[string]*tensor.Device{"cpu": tensor.NewCPU(kernels.Best(), 1), "gpu": gpu(t)} {
+		f, err := NewFinetuner(dev, c, 12, 3, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = f
+			continue
+		}
+		for i := range 3 {
+			b := labelledBatch(c, 6, uint64(i))
+			x, err := want.Step(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := f.Step(b)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if !(math.Abs(x.Loss-y.Loss) <= 1e-4) || x.Correct != y.Correct || !(math.Abs(x.GradNorm-y.GradNorm) <= 1e-3*x.GradNorm) {
+				t.Errorf("step %d: %+v and %+v", i, x, y)
+			}
+		}
+	}
+}
+
+// TestGPUFeatures: features, attention and patches of pictures are those of the CPU; in bf16, nearly.
+func TestGPUFeatures(t *testing.T) {
+	vit, err := nn.ParseArch("vit:dim=16,depth=2,heads=2,mlp_ratio=2,registers=1", 4, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := tensor.NewCPU(kernels.Best(), 1)
+	want := nn.NewVisionTransformer(cpu, vit, 1)
+	img := &dataset.RGB{W: 20, H: 16, Pix: make([]byte, 3*20*16)}
+	for i := range img.Pix {
+		img.Pix[i] = byte(i * 7)
+	}
+	x := randomBatch(Config{GlobalCropsSize: 12, LocalCropsSize: 12}, 1, 5).Global
+	for _, precision := range []tensor.Precision{tensor.Float32, tensor.BF16} {
+		dev, err := gpu(t).WithPrecision(precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backbone, tolerance := nn.NewVisionTransformer(dev, vit, 1), 1e-5
+		if precision == tensor.BF16 {
+			tolerance = 5e-2
+		}
+		a, b := NewEncoder(dev, backbone), NewEncoder(cpu, want)
+		for range 2 { // the second in memory of the first
+			closeTo(t, "pyramid", a.Pyramid(img, PyramidScales), b.Pyramid(img, PyramidScales), tolerance)
+			closeTo(t, "attention", slices.Concat(a.Attention(img)...), slices.Concat(b.Attention(img)...), tolerance)
+			patches, _, _ := a.Patches(img, augment.ImageNetMean, augment.ImageNetStd)
+			plain, _, _ := b.Patches(img, augment.ImageNetMean, augment.ImageNetStd)
+			closeTo(t, "patches", patches, plain, tolerance)
+		}
+		on, off := autograd.NewEvalTape(tensor.NewArena(dev)), autograd.NewEvalTape(tensor.NewArena(cpu))
+		for _, o := range []FeatureOptions{{}, {Tokens: ClassAndMean, Blocks: 2}, {Tokens: ClassAndGeM}} {
+			got := o.appendFeatures(nil, on, backbone, on.Arena().Of(x, 2, 3, 12, 12))
+			closeTo(t, fmt.Sprint(o.Tokens), got, o.appendFeatures(nil, off, want, off.Arena().Of(x, 2, 3, 12, 12)), 2*tolerance)
+		}
+		on.Arena().Release()
+		if on.Arena().Bytes() != 0 || dev.Err() != nil {
+			t.Error("memory was not given back: ", on.Arena().Bytes(), dev.Err())
+		}
+	}
+}
+
+// TestGPURun: a run of pictures from files, with its k-NN, interrupted and gone on with on a GPU, has the bits of one that was not.
+func TestGPURun(t *testing.T) {
+	ds := pictures(t, t.TempDir(), 4)
+	options := func() Options {
+		o := tinyOptions(t, ds)
+		o.Config, o.Device, o.Val = gpuConfig(), gpu(t), ds
+		o.Config.Epochs, o.Config.KNNFreq, o.Config.Precision = 2, 1, "bf16"
+		return o
+	}
+	scored := 0
+	run := func(o Options, until int) map[string][]float32 {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		err = r.Run(ctx, Events{
+			Step: func(s StepStats) {
+				if !(s.Loss > 0) || s.Skipped != "" {
+					t.Errorf("%+v", s)
+				}
+				if s.Step+1 == until {
+					cancel()
+				}
+			},
+			Epoch: func(s EpochStats) {
+				if s.KNN != nil {
+					scored++
+				}
+			},
+		})
+		if err != nil && !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		return state(r.Trainer)
+	}
+	want := run(options(), 0)
+	o := options()
+	run(o, 3)
+	o.Resume = ResumeLatest
+	o.Device = gpu(t)
+	sameState(t, "interrupted", run(o, 0), want)
+	if scored == 0 {
+		t.Error("nothing was scored")
 	}
 }

@@ -290,7 +290,7 @@ func (p *linearProbe) batches(ctx context.Context, epoch int, f func(rows []floa
 		if err != nil {
 			return err
 		}
-		x := tensor.FromSlice(p.Device, b.Global, len(b.Indices), 3, c.ImageSize, c.ImageSize)
+		x := p.tape.Arena().Of(b.Global, len(b.Indices), 3, c.ImageSize, c.ImageSize)
 		p.rows = p.features.appendFeatures(p.rows[:0], p.tape, p.Backbone, x)
 		f(p.rows, b.Labels)
 		p.loader.Recycle(b)

@@ -72,6 +72,7 @@ func (t *Trainer) blameAgain(u *underWay) string {
 func (t *Trainer) blameBlock(n *Network, name string, views []*autograd.Var) string {
 	for _, v := range views {
 		tape := autograd.NewEvalTape(tensor.NewArena(t.dev))
+		defer tape.Arena().Release()
 		for i, x := range n.Backbone.IntermediateLayers(tape, v, n.Backbone.Config().Depth) {
 			if !allFinite(x.Value) {
 				return fmt.Sprintf("the output of %s.backbone.blocks.%d", name, i)

@@ -77,7 +77,7 @@ const encoderMemory = 1 << 30
 func (e *Encoder) done() {
 	e.tape.Reset()
 	if e.tape.Arena().Bytes() > encoderMemory {
-		e.tape = autograd.NewEvalTape(tensor.NewArena(e.dev))
+		e.tape.Arena().Release()
 	}
 }
 
@@ -108,7 +108,7 @@ func (e *Encoder) Pyramid(img *dataset.RGB, scales []float64) []float32 {
 			pixels = make([]float32, 3*h*w)
 			augment.Bilinear(pixels, e.pixels, 3, img.H, img.W, h, w, scale)
 		}
-		x := autograd.NewConst(tensor.FromSlice(e.dev, pixels, 1, 3, h, w))
+		x := autograd.NewConst(e.tape.Arena().Of(pixels, 1, 3, h, w))
 		for j, v := range e.backbone.Forward(e.tape, x, nil).Value.Floats() {
 			sum[j] += v
 		}
@@ -128,7 +128,7 @@ func (e *Encoder) Patches(img *dataset.RGB, mean, std [3]float32) (features []fl
 	defer e.done()
 	c := e.backbone.Config()
 	e.load(img, mean, std)
-	x := autograd.NewConst(tensor.FromSlice(e.dev, e.pixels, 1, 3, img.H, img.W))
+	x := autograd.NewConst(e.tape.Arena().Of(e.pixels, 1, 3, img.H, img.W))
 	tokens := e.backbone.Tokens(e.tape, x, nil).Value.Floats() // (1, 1+N, D)
 	features = append([]float32(nil), tokens[c.Dim:]...)
 	normalizeRows(features, c.Dim)
@@ -139,7 +139,7 @@ func (e *Encoder) Patches(img *dataset.RGB, mean, std [3]float32) (features []fl
 func (e *Encoder) Attention(img *dataset.RGB) [][]float32 {
 	defer e.done()
 	e.load(img, augment.ImageNetMean, augment.ImageNetStd)
-	x := autograd.NewConst(tensor.FromSlice(e.dev, e.pixels, 1, 3, img.H, img.W))
+	x := autograd.NewConst(e.tape.Arena().Of(e.pixels, 1, 3, img.H, img.W))
 	weights := e.backbone.LastSelfAttention(e.tape, x) // (1, heads, tokens, tokens)
 	heads, tokens := weights.Dim(1), weights.Dim(3)
 	rows, all := make([][]float32, heads), weights.Floats()

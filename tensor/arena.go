@@ -67,6 +67,31 @@ func (a *Arena) lend(typ cuda.Type, size int, shape []int) *Tensor {
 	return t
 }
 
+// Of lends a float32 tensor of data for operations that only read it. On a CPU it is data's own memory, which must stay as it is as long.
+func (a *Arena) Of(data []float32, shape ...int) *Tensor {
+	if a.dev.gpu == nil {
+		return FromSlice(a.dev, data, shape...)
+	}
+	t := a.NewFloat32(shape...)
+	t.SetFloats(data)
+	return t
+}
+
+// Release gives all memory back to the device, as the end of the arena would, but at once: a GPU's memory is not the garbage collector's. Tensors that
+// the arena has lent must not be used afterwards.
+func (a *Arena) Release() {
+	a.Reset()
+	if a.dev.gpu != nil {
+		for _, list := range a.free {
+			for _, t := range list {
+				t.mem.release(a.dev)
+			}
+		}
+	}
+	clear(a.free)
+	a.bytes = 0
+}
+
 // Zeros lends a tensor of zeros.
 func (a *Arena) Zeros(shape ...int) *Tensor {
 	t := a.New(shape...)

@@ -28,6 +28,17 @@ type memory struct {
 	// written since.
 	half  *memory
 	stale bool
+
+	cleanup runtime.Cleanup
+}
+
+// release gives the block back at once: nobody may use it or a view of it any more.
+func (m *memory) release(d *Device) {
+	m.cleanup.Stop()
+	d.gpu.Free(m.ptr)
+	if m.half != nil {
+		m.half.release(d)
+	}
 }
 
 // trash is memory that nobody has any more, until the goroutine that uses the GPU gives it back.
@@ -64,7 +75,7 @@ func (t *trash) reclaim(g *cuda.Device) {
 func (d *Device) allocate(bytes int) gpu {
 	d.trash.empty(d.gpu)
 	m := &memory{ptr: d.gpu.Alloc(bytes), bytes: bytes}
-	runtime.AddCleanup(m, d.trash.add, m.ptr)
+	m.cleanup = runtime.AddCleanup(m, d.trash.add, m.ptr)
 	return gpu{ptr: m.ptr, mem: m}
 }
 

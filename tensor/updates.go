@@ -116,17 +116,32 @@ func (u *Updates) send(n int) {
 // AdamW makes the step, unless skip (1) has a bit that is not zero; a nil skip has none. scales are Clip's.
 func (u *Updates) AdamW(scales, skip *Tensor) {
 	u.dev.gpu.AdamW(u.table, u.coefficients.ptr, scales.f32(), u.skip(skip))
+	u.written()
 }
 
 // SGD makes the step as AdamW does.
 func (u *Updates) SGD(scales, skip *Tensor) {
 	u.dev.gpu.SGD(u.table, u.coefficients.ptr, scales.f32(), 0, u.skip(skip))
+	u.written()
 }
 
 // LARS is SGD with trust ratios.
 func (u *Updates) LARS(scales, skip *Tensor) {
 	u.dev.gpu.LARSTrust(u.trust.f32(), u.table, u.coefficients.ptr, scales.f32())
 	u.dev.gpu.SGD(u.table, u.coefficients.ptr, scales.f32(), u.trust.f32(), u.skip(skip))
+	u.written()
+}
+
+// written says so of what has a copy in bf16 that the table does not know: one that was made since Set, as by the first pass.
+func (u *Updates) written() {
+	for i, p := range u.list {
+		if u.copies[2*i] == 0 {
+			p.P.written()
+		}
+		if u.copies[2*i+1] == 0 && p.T != nil {
+			p.T.written()
+		}
+	}
 }
 
 func (u *Updates) skip(skip *Tensor) cuda.Ptr {

@@ -54,7 +54,7 @@ func (l *Linear) Step(rows []float32, labels []int, lr float64) float64 {
 	defer l.tape.Reset()
 	params := l.Params()
 	nn.ZeroGrad(params)
-	x := autograd.NewConst(tensor.FromSlice(l.dev, rows, len(labels), l.Dim()))
+	x := autograd.NewConst(l.tape.Arena().Of(rows, len(labels), l.Dim()))
 	loss := l.tape.CrossEntropy(l.tape.Linear(x, l.Weight.Var, l.Bias.Var), labels, 0, 1/float64(len(labels)))
 	l.tape.Backward(loss)
 	l.optimizer.Step(lr, 0, nil, nil, nil)
@@ -65,7 +65,7 @@ func (l *Linear) Step(rows []float32, labels []int, lr float64) float64 {
 func (l *Linear) Logits(rows []float32) []float32 {
 	defer l.still.Reset()
 	n := len(rows) / l.Dim()
-	x := autograd.NewConst(tensor.FromSlice(l.dev, rows, n, l.Dim()))
+	x := autograd.NewConst(l.still.Arena().Of(rows, n, l.Dim()))
 	return append([]float32(nil), l.still.Linear(x, l.Weight.Var, l.Bias.Var).Value.Floats()...)
 }
 
