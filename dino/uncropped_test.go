@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/godino-ml/godino/dino/dataset"
+	"github.com/godino-ml/godino/kernels"
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 	"github.com/godino-ml/godino/tensor"
 )
@@ -115,5 +116,34 @@ func TestTrainerUncropped(t *testing.T) {
 			want[i].done()
 			got[i].done()
 		}
+	}
+}
+
+// TestRunUncropped: a run on a GPU, which makes the crops itself and is sent the next step's pictures while it works, is that on the CPU.
+func TestRunUncropped(t *testing.T) {
+	ds := pictures(t, t.TempDir(), 3)
+	crops := cudatest.Launches()["crops_rows"]
+	var stats [2][]StepStats
+	for i, dev := range []*tensor.Device{tensor.NewCPU(kernels.Best(), 1), gpu(t)} {
+		o := tinyOptions(t, ds)
+		o.Config = gpuConfig()
+		o.Config.Epochs, o.Config.KNNFreq = 1, 0
+		o.Device = dev
+		if err := train(t, context.Background(), o, Events{Step: func(s StepStats) { stats[i] = append(stats[i], s) }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(stats[1]) != 3 || len(stats[0]) != 3 {
+		t.Fatalf("%d steps on the CPU, %d on the GPU, want 3", len(stats[0]), len(stats[1]))
+	}
+	untimed := func(s StepStats) StepStats {
+		s.Seconds, s.ImagesPerSecond, s.Wait, s.Memory, s.ETA = 0, 0, 0, 0, 0
+		return s
+	}
+	for i, want := range stats[0] {
+		compareStats(t, i, untimed(stats[1][i]), untimed(want), 1e-4)
+	}
+	if n := cudatest.Launches()["crops_rows"] - crops; !cudatest.Hardware() && n != 2*3 { // two sizes
+		t.Errorf("%d launches make the crops of 3 steps", n)
 	}
 }
