@@ -318,7 +318,7 @@ func operations(s sizes) []operation {
 		m.list = append(m.list, coefficients)
 		return func() { m.AdamW(p, coefficients, scales, skip) }
 	})
-	return all
+	return append(all, cropOperations(s)...)
 }
 
 // BenchmarkOperations runs them on the GPU of the machine, timed by events; on the interpreter, of which times say nothing, at sizes that it can do. Rates are

@@ -1,6 +1,7 @@
 package cuda_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -59,4 +60,36 @@ func TestCrops(t *testing.T) {
 			}
 		}
 	})
+}
+
+// cropOperations make a batch's large and small crops of pictures of 500×375 pixels. Bytes are those of the pictures and of the crops; that every sample is
+// looked at some times over, one byte at a time, takes longer.
+func cropOperations(s sizes) []operation {
+	m := augment.Reference()
+	m.LocalNumber = s.locals
+	const w, h = 500, 375
+	if s == tiny {
+		m.GlobalSize, m.LocalSize = 16, 8
+	}
+	var all []operation
+	for kind, size := range []int{m.GlobalSize, m.LocalSize} {
+		first, n := [2]int{0, s.globals}[kind], [2]int{s.globals, s.locals}[kind]
+		all = append(all, operation{name: "Crops", shape: fmt.Sprintf("%dx%dx%d", s.images*n, size, size),
+			bytes: float64(s.images) * (3*w*h + 2*3*float64(n*size*size)), prepare: func(mem *memory) func() {
+				var scratch augment.Scratch
+				crops := &cuda.Crops{Size: size}
+				for i := range s.images {
+					for v := first; v < first+n; v++ {
+						r := m.Draw(v, w, h, augment.CropStream(1, 0, i, v))
+						m.AddTo(crops, &scratch, &r, 3*w*h*i, w)
+					}
+				}
+				records, taps := crops.Parts()
+				pictures, recordsAt, tapsAt := mem.array((s.images*3*w*h+1)/2, cuda.BFloat16), cudatest.PutBytes(mem.Device, records), cudatest.PutBytes(mem.Device, taps)
+				mem.list = append(mem.list, recordsAt, tapsAt)
+				out := mem.act(crops.Count() * 3 * size * size)
+				return func() { mem.Crops(out, cuda.BFloat16, crops, pictures, recordsAt, tapsAt, m.Mean, m.Std) }
+			}})
+	}
+	return all
 }
