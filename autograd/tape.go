@@ -229,9 +229,10 @@ func (t *Tape) keeps(y *Var, vs ...*Var) {
 }
 
 // recomputes says that forward writes y's Value again, from what the operation that made y keeps, and does it so fast that its memory is worth
-// more: whoever reads it in Backward gets it made again if it is Done.
+// more: whoever reads it in Backward gets it made again if it is Done. On a GPU the time is worth more: a pass over memory is a fiftieth of a
+// transformer's training.
 func (t *Tape) recomputes(y *Var, forward func()) {
-	if y.needsGrad {
+	if y.needsGrad && t.arena.Device().GPU() == nil {
 		y.again = forward
 	}
 }

@@ -100,6 +100,9 @@ func (t *Trainer) Save(path string, data DataID) (SaveStats, error) {
 }
 
 func (t *Trainer) save(path string, data DataID, p progress) (SaveStats, error) {
+	if err := t.deviceError(); err != nil {
+		return SaveStats{}, fmt.Errorf("not saving %s: %w", path, err)
+	}
 	start := time.Now()
 	c := &weights.Contents{}
 	for _, n := range t.tensors() {
@@ -107,6 +110,9 @@ func (t *Trainer) save(path string, data DataID, p progress) (SaveStats, error) 
 			return SaveStats{}, fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", path, n.Name)
 		}
 		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Floats()})
+	}
+	if err := t.deviceError(); err != nil { // what was read may be nothing
+		return SaveStats{}, fmt.Errorf("not saving %s: %w", path, err)
 	}
 	head := Checkpoint{Format: checkpointFormat, Step: t.step, Epoch: t.Epoch(), StepsPerEpoch: t.stepsPerEpoch, Data: data,
 		OptimizerSteps: map[string]int64{}, Progress: p}

@@ -70,6 +70,9 @@ func EachFeature(ctx context.Context, dev *tensor.Device, backbone *nn.VisionTra
 	return EvalBatches(ctx, ds, transform, o.EvalOptions, func(b EvalBatch) error {
 		n := len(b.Indices)
 		rows = o.appendFeatures(rows[:0], tape, backbone, tape.Arena().Of(b.Pixels, n, 3, size, size))
+		if err := dev.Err(); err != nil {
+			return err
+		}
 		if err := f(b.Indices, rows); err != nil {
 			return err
 		}

@@ -144,6 +144,9 @@ func (f *Finetuner) Step(b *Batch) (FinetuneStep, error) {
 	logits := f.tape.Linear(features, f.Head.Weight.Var, f.Head.Bias.Var)
 	loss := f.tape.CrossEntropy(logits, b.Labels, c.LabelSmoothing, 1/float64(n))
 	s.Loss = float64(loss.Value.Floats()[0])
+	if err := f.dev.Err(); err != nil {
+		return s, err
+	}
 	if !finite(s.Loss) {
 		f.tape.Reset()
 		return f.skip(s, "the loss")
@@ -164,7 +167,7 @@ func (f *Finetuner) Step(b *Batch) (FinetuneStep, error) {
 	for _, l := range f.layers {
 		l.optimizer.Step(s.LR*l.scale, c.WeightDecay, clip, nil, nil)
 	}
-	return s, nil
+	return s, f.dev.Err()
 }
 
 func (f *Finetuner) skip(s FinetuneStep, bad string) (FinetuneStep, error) {

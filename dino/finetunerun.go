@@ -360,6 +360,9 @@ func (r *FinetuneRun) keep(score *FinetuneScore) error {
 		}
 		c.Arrays = append(c.Arrays, weights.Array{Name: "backbone." + p.Name, Shape: p.Value.Shape(), Data: p.Value.Floats()})
 	}
+	if err := r.Finetuner.dev.Err(); err != nil {
+		return fmt.Errorf("not saving %s: %w", path, err)
+	}
 	args, err := json.Marshal(f.config)
 	if err != nil {
 		return err
@@ -385,6 +388,9 @@ func (r *FinetuneRun) save() error {
 			return fmt.Errorf("not saving %s: %s is not finite (NaN or infinity)", latest, n.Name)
 		}
 		c.Arrays = append(c.Arrays, weights.Array{Name: n.Name, Shape: n.Value.Shape(), Data: n.Value.Floats()})
+	}
+	if err := f.dev.Err(); err != nil { // what was read may be nothing
+		return fmt.Errorf("not saving %s: %w", latest, err)
 	}
 	head := FinetuneCheckpoint{Format: finetuneFormat, Config: f.config, Step: f.step, Classes: r.o.Train.Classes(), Data: r.data,
 		OptimizerSteps: map[string]int64{}, Progress: r.progress}

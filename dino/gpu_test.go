@@ -14,6 +14,7 @@ import (
 	"github.com/godino-ml/godino/dino/augment"
 	"github.com/godino-ml/godino/dino/dataset"
 	"github.com/godino-ml/godino/kernels"
+	"github.com/godino-ml/godino/kernels/cuda"
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 	"github.com/godino-ml/godino/nn"
 	"github.com/godino-ml/godino/tensor"
@@ -433,5 +434,32 @@ func TestGPURun(t *testing.T) {
 	sameState(t, "interrupted", run(o, 0), want)
 	if scored == 0 {
 		t.Error("nothing was scored")
+	}
+}
+
+// TestGPUError: after a GPU's error nothing of it is believed: the step says what to do about memory, and the checkpoint on the disk stays the last good one.
+func TestGPUError(t *testing.T) {
+	c := gpuConfig()
+	g := cudatest.New(t)
+	tr := trainerOn(t, tensor.NewGPU(g), c)
+	steps(t, tr, 0, 1)
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	data := DataID{Images: gpuImages}
+	if _, err := tr.Save(path, data); err != nil {
+		t.Fatal(err)
+	}
+	g.Alloc(1 << 60)
+	_, err := tr.Step(randomBatch(c, c.BatchSize, 1))
+	if !errors.Is(err, cuda.ErrMemory) || !strings.Contains(err.Error(), "lower batch_size_per_gpu, now 2") {
+		t.Errorf("step: %v", err)
+	}
+	if _, err := tr.Save(path, data); !errors.Is(err, cuda.ErrMemory) || !strings.Contains(err.Error(), "not saving") {
+		t.Errorf("saving: %v", err)
+	}
+	if _, head, err := LoadTrainer(tensor.NewCPU(kernels.Best(), 1), path); err != nil || head.Step != 1 {
+		t.Errorf("the checkpoint is of step %v, %v", head, err)
+	}
+	if cudatest.ExpectError(g) == nil {
+		t.Error("no error")
 	}
 }

@@ -187,7 +187,11 @@ func PyramidFeatures(ctx context.Context, dev *tensor.Device, backbone *nn.Visio
 	err := Pictures(ctx, n, o.Workers, load, func(i int, img *dataset.RGB, err error) error {
 		var feature []float32
 		if err == nil {
-			if feature = e.Pyramid(img, o.Scales); feature == nil {
+			feature = e.Pyramid(img, o.Scales)
+			if err := dev.Err(); err != nil {
+				return err
+			}
+			if feature == nil {
 				err = fmt.Errorf("picture %d: %d×%d pixels are less than a patch of %d", i, img.W, img.H, backbone.Config().PatchSize)
 			}
 		}
