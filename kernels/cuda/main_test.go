@@ -12,7 +12,7 @@ import (
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 )
 
-// TestMain checks, when all tests have run, that every kernel was launched by some of them. GODINO_PTX_COVERAGE=FILE writes to FILE which lines of PTX no
+// TestMain checks, when all tests have run, that every kernel was launched by some of them. GODINO_PTX_COVERAGE=FILE, with -count=1, writes to FILE which lines of PTX no
 // test has reached.
 func TestMain(m *testing.M) {
 	code := m.Run()
