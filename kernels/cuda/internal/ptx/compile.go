@@ -489,7 +489,7 @@ func (c *compiler) dest32(i int) int   { return c.dest(class32, c.arg(i)) }
 func (c *compiler) dest64(i int) int   { return c.dest(class64, c.arg(i)) }
 func (c *compiler) destPred(i int) int { return c.dest(classPred, c.arg(i)) }
 
-// sources32 are the registers of a vector, or of one operand.
+// sources are the registers of a vector, or of one operand.
 func (c *compiler) sources(cl class, o operand) []int {
 	if o.kind != vector {
 		return []int{c.source(cl, o)}

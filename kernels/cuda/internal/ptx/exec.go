@@ -148,7 +148,7 @@ func (w *warp) regroup() bool {
 // tooLong is the number of instructions after which a warp is said to run for ever.
 const tooLong = 1 << 24
 
-// go runs the warp until it ends, waits or yields.
+// resume runs the warp until it ends, waits or yields.
 func (w *warp) resume() {
 	code := w.b.code
 	covered := w.b.covered

@@ -88,7 +88,7 @@ func maximum(a, b uint32) uint32 {
 	return b
 }
 
-// directed are the roundings of the results of float64 arithmetic other than to nearest.
+// rounding is how an instruction rounds.
 func rounding(in *instr) string {
 	for _, x := range in.op {
 		switch x {
