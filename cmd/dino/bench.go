@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ import (
 type benchCommand struct {
 	Parts     []string `arg:"" optional:"" name:"part" help:"What to measure: bounds, products, heads, attention, rows, step, embed, pictures; all of it unless named."`
 	Kernels   string   `group:"Machine" placeholder:"NAME" help:"Measure these kernels, such as avx2, or all that this CPU can run; the best unless given."`
-	Precision string   `default:"float32" group:"Machine" placeholder:"NAME" help:"float32 or bf16: what products, step and embed compute in."`
+	Device    string   `default:"cpu" group:"Machine" placeholder:"NAME" help:"cpu, or cuda or cuda:N for step and embed on that GPU."`
+	Precision string   `default:"float32" group:"Machine" placeholder:"NAME" help:"float32, bf16, or tf32 on a GPU: what products, step and embed compute in."`
 	Quick     bool     `group:"Run" help:"A few small sizes, in a few seconds."`
 	JSON      bool     `name:"json" group:"Run" help:"Print one JSON object."`
 }
@@ -86,6 +88,7 @@ type benchRun struct {
 	devices map[string]*tensor.Device
 	long    time.Duration // for which a figure is measured
 
+	gpu       *tensor.Device // nil for the CPU
 	precision tensor.Precision
 	part      string
 	results   []benchResult
@@ -112,6 +115,9 @@ func (c *benchCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	machine := examine()
+	if b.gpu != nil {
+		fmt.Fprintln(b.out, deviceText(b.gpu, c.Precision))
+	}
 	fmt.Fprintf(b.out, "%s, %s; kernels %s of %s; %s\n", machine.CPU, plural(machine.Cores, "core"), b.kernelNames(), strings.Join(machine.KernelsRun, ", "), c.Precision)
 	for _, p := range benchParts {
 		if ctx.Err() == nil && (len(c.Parts) == 0 || slices.Contains(c.Parts, p.name)) {
@@ -153,12 +159,37 @@ func (b *benchRun) choose() error {
 	if b.precision, err = tensor.ParsePrecision(b.c.Precision); err != nil {
 		return usageError("--precision %q: choose float32 or bf16", b.c.Precision)
 	}
+	if b.c.Device != "cpu" {
+		return b.chooseGPU()
+	}
 	for _, t := range b.tables {
 		if _, err := b.device(t, 1).WithPrecision(b.precision); err != nil {
 			return usageError("--precision: %w", err)
 		}
 	}
 	return nil
+}
+
+// chooseGPU is choose for a GPU.
+func (b *benchRun) chooseGPU() error {
+	dev, err := device(b.c.Device)
+	if err != nil {
+		return err
+	}
+	if dev.GPU() == nil {
+		return nil // auto, without a GPU
+	}
+	if len(b.c.Parts) == 0 {
+		b.c.Parts = []string{"step", "embed"}
+	}
+	for _, p := range b.c.Parts {
+		if p != "step" && p != "embed" {
+			return usageError("%s is not measured on a GPU: choose step or embed, or --device cpu", p)
+		}
+	}
+	b.gpu, err = inPrecision(dev, b.c.Precision)
+	b.tables, b.threads = b.tables[:1], []int{1}
+	return err
 }
 
 func (b *benchRun) kernelNames() string {
@@ -179,6 +210,9 @@ func (b *benchRun) device(t *kernels.Table, threads int) *tensor.Device {
 }
 
 func (b *benchRun) layers(t *kernels.Table, threads int) *tensor.Device {
+	if b.gpu != nil {
+		return b.gpu
+	}
 	dev, err := b.device(t, threads).WithPrecision(b.precision)
 	if err != nil {
 		panic(err) // choose would have refused it
@@ -196,7 +230,11 @@ func (b *benchRun) title(title string) {
 	b.status("")
 	fmt.Fprintf(b.out, "\n%s\n%-*s", title, benchNameWidth, "")
 	for _, n := range b.threads {
-		fmt.Fprintf(b.out, "%*s", benchCellWidth, plural(n, "thread"))
+		on := plural(n, "thread")
+		if b.gpu != nil {
+			on = b.c.Device
+		}
+		fmt.Fprintf(b.out, "%*s", benchCellWidth, on)
 	}
 	fmt.Fprintln(b.out)
 }
@@ -389,6 +427,12 @@ func (b *benchRun) rows() {
 
 func (b *benchRun) step() {
 	shapes := measure.Steps[1:] // the one before is as the first of these, smaller
+	if b.gpu != nil {
+		shapes = slices.Clone(shapes)
+		for i := range shapes {
+			shapes[i].Config.BatchSize = 64
+		}
+	}
 	if b.c.Quick {
 		shapes = []measure.StepShape{measure.SmallStep}
 	}
@@ -418,7 +462,10 @@ func (b *benchRun) embed() {
 // median measures the rate in images a second of the median run of what prepare makes.
 func (b *benchRun) median(dev *tensor.Device, modelFLOPs float64, prepare func(*tensor.Device) (measure.Work, error)) benchResult {
 	const runs, patience = 3, 60 * time.Second
-	ceiling := measure.Ceiling(dev)
+	ceiling := math.Inf(1) // of a GPU nobody knows it
+	if b.gpu == nil {
+		ceiling = measure.Ceiling(dev)
+	}
 	// Half of the ceiling is the least that is usual; one run more is the warm-up.
 	if expected := time.Duration((runs + 1) * modelFLOPs / (0.5 * ceiling)); expected > patience && len(b.c.Parts) == 0 {
 		return benchResult{Unit: "images/s", LeftOut: fmt.Sprintf("it would take about %s on %s; `dino bench %s` measures it", durationText(expected), plural(dev.Threads(), "thread"), b.part)}

@@ -122,7 +122,7 @@ func Embed(dev *tensor.Device, s EmbedShape) (Work, error) {
 	return Work{
 		Name: s.Name, Images: s.Batch, FLOPs: float64(s.Batch) * m.FLOPs(s.Size, s.Size),
 		Do: func() {
-			copy(features, m.Forward(tape, x, nil).Value.Data())
+			copy(features, m.Forward(tape, x, nil).Value.Floats())
 			tape.Reset()
 		},
 	}, nil
