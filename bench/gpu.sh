@@ -25,7 +25,8 @@ build() {
     local file tmp package
     file=$(realpath -m "${1:-gpu.tar.gz}")
     tmp=$(mktemp -d)
-    trap 'rm -rf "$tmp"' EXIT
+    # shellcheck disable=SC2064 # tmp is gone when the trap runs
+    trap "rm -rf '$tmp'" EXIT
     cd "$root"
     export CGO_CFLAGS="-I$root/kernels/cuda/include"
     for package in kernels/cuda tensor autograd nn dino bench; do
