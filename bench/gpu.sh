@@ -70,7 +70,8 @@ in_package() { # in_package PACKAGE ARGUMENT...: runs its test binary there
 layers() {
     local failed=0 package
     for package in tensor autograd nn dino; do
-        in_package $package -test.run 'GPU|CUDA' -test.v || failed=1
+        # shellcheck disable=SC2086 # short is a flag or nothing
+        in_package $package -test.run 'GPU|Uncropped' -test.v $short || failed=1
     done
     return $failed
 }
@@ -126,9 +127,10 @@ run() {
     rm -f "$out"/*.log "$out"/*.begin "$out"/*.end
     : >"$out/stages.tsv"
     sanitized='Fill|LayerNorm|GELU|CenteredSoftmax|DropPath'
-    export root bin out PYTHON PEERS DATA sanitized TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$bin/inductor}"
+    short=''
+    export root bin out short PYTHON PEERS DATA sanitized TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$bin/inductor}"
     if [ "$dry" = 1 ]; then
-        device=cpu
+        device=cpu short=-test.short
     else
         export GODINO_CUDA_TEST=hardware
         nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu,memory.used --format=csv,noheader,nounits -l 1 >"$out/clocks.csv" 2>/dev/null &
@@ -143,8 +145,8 @@ run() {
         done >"$out/warm.log" 2>&1 &
         warm=$!
     fi
-    stage conformance-sm80 90 env GODINO_CUDA=sm_80 bash -c "in_package kernels/cuda -test.v"
-    stage conformance 90 bash -c "in_package kernels/cuda -test.v"
+    stage conformance-sm80 90 env GODINO_CUDA=sm_80 bash -c "in_package kernels/cuda -test.v $short"
+    stage conformance 90 bash -c "in_package kernels/cuda -test.v $short"
     stage layers 90 bash -c layers
     if command -v compute-sanitizer >/dev/null; then
         stage sanitizer 45 bash -c sanitize
