@@ -22,12 +22,15 @@ def stages(out):
         result = "skipped" if status == -1 else "passed" if status == 0 else f"out of time after {limit} s" if status in (124, 137) else f"FAILED with status {status}"
         tests = {k: len(re.findall(rf"^\s*--- {k}: ", log, re.M)) for k in ("PASS", "FAIL", "SKIP")}
         found.append({"name": name, "result": result, "status": status, "seconds": int(seconds), "limit": int(limit), "reason": reason, "tests": tests,
-                      "failures": re.findall(r"^\s*--- FAIL: (\S+)", log, re.M) or ([last(log)] if status > 0 else []), "clocks": clocks(out, name)})
+                      "failures": re.findall(r"^\s*--- FAIL: (\S+)", log, re.M) or ([last(log, status)] if status > 0 else []), "clocks": clocks(out, name)})
     return found
 
 
-def last(log):
+def last(log, status):
+    """What a log says that names no failed test: an error, or what was under way when the time was over."""
     lines = [x for x in log.splitlines() if x.strip()]
+    if status in (124, 137):
+        return "under way: " + (lines or ["nothing yet"])[-1][:300]
     wanted = [x for x in lines if re.match(r"panic:|.*[Ee]rror", x)]
     return (wanted or lines or ["the log is empty"])[-1 if not wanted else 0][:300]
 
