@@ -14,7 +14,8 @@ type Device struct {
 	info      Info
 	modules   map[string]Module
 	functions map[string]*function
-	args      []byte
+	args      []byte // of a launch, as offsets
+	offsets   []int32
 	work      Ptr // see workspace
 	workBytes int
 	hopper    bool
@@ -106,7 +107,7 @@ func (d *Device) launchCluster(file, name string, grid, block, cluster Dim, shar
 	if len(args) != len(f.params) {
 		panic(fmt.Sprintf("cuda: kernel %s takes %d arguments, got %d", name, len(f.params), len(args)))
 	}
-	b := d.args[:0]
+	b, offsets := d.args[:0], d.offsets[:0]
 	for i, a := range args {
 		if size := max(len(a.more), a.size); size != f.params[i] {
 			panic(fmt.Sprintf("cuda: argument %d of kernel %s has %d bytes, got %d", i, name, f.params[i], size))
@@ -114,6 +115,7 @@ func (d *Device) launchCluster(file, name string, grid, block, cluster Dim, shar
 		for len(b)%a.size != 0 {
 			b = append(b, 0)
 		}
+		offsets = append(offsets, int32(len(b)))
 		switch {
 		case a.more != nil:
 			b = append(b, a.more...)
@@ -123,8 +125,8 @@ func (d *Device) launchCluster(file, name string, grid, block, cluster Dim, shar
 			b = binary.LittleEndian.AppendUint32(b, uint32(a.bits))
 		}
 	}
-	d.args = b
-	if err := d.driver.Launch(f.Function, &Launch{Grid: grid, Block: block, Cluster: cluster, Shared: shared, Args: b}); err != nil {
+	d.args, d.offsets = b, offsets
+	if err := d.driver.Launch(f.Function, &Launch{Grid: grid, Block: block, Cluster: cluster, Shared: shared, Args: b, Offsets: offsets}); err != nil {
 		d.fail(fmt.Errorf("cuda: kernel %s: %w", name, err))
 	}
 }

@@ -111,8 +111,9 @@ type Dim struct{ X, Y, Z int }
 // Launch is one run of a kernel.
 type Launch struct {
 	Grid, Block, Cluster Dim
-	Shared               int    // bytes of dynamic shared memory
-	Args                 []byte // as the kernel's parameters lie in memory: each at the next multiple of its size
+	Shared               int     // bytes of dynamic shared memory
+	Args                 []byte  // the arguments, each at the next multiple of its size
+	Offsets              []int32 // where each argument begins in Args
 }
 
 // TensorMap describes a matrix, or a stack of matrices, that TMA copies in boxes; dimensions and box are in elements, the fastest first.

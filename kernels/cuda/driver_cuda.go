@@ -179,7 +179,7 @@ func (d *driver) HostMemory(bytes int) ([]byte, error) {
 		return nil, err
 	}
 	d.host[p] = bytes
-	return unsafe.Slice((*byte)(p), bytes), nil
+	return unsafe.Slice((*byte)(p), max(bytes, 1))[:bytes], nil // a slice that has no byte at all need not know its address
 }
 
 func (d *driver) FreeHostMemory(m []byte) error {
@@ -235,7 +235,7 @@ func (d *driver) Function(m Module, name string, shared int) (Function, error) {
 	if err := d.cu(func() { f = cu.Module(m).GetFunction(name) }); err != nil {
 		return 0, err
 	}
-	if shared > 48<<10 {
+	if shared > 0 { // 48 KiB are free, but a kernel's own count among them
 		if err := result(C.shim_shared(d.ctx, kernel(f), C.int(shared))); err != nil {
 			return 0, fmt.Errorf("%d bytes of shared memory: %w", shared, err)
 		}
@@ -257,8 +257,8 @@ func (d *driver) Launch(f Function, l *Launch) error {
 	if l.Cluster == (Dim{}) {
 		dims[2][0] = 0
 	}
-	args := unsafe.Pointer(unsafe.SliceData(l.Args))
-	r := C.shim_launch(d.ctx, d.streams[Compute], kernel(f), &dims[0][0], &dims[1][0], &dims[2][0], C.uint(l.Shared), args, C.size_t(len(l.Args)))
+	args, offsets := unsafe.Pointer(unsafe.SliceData(l.Args)), (*C.int)(unsafe.SliceData(l.Offsets))
+	r := C.shim_launch(d.ctx, d.streams[Compute], kernel(f), &dims[0][0], &dims[1][0], &dims[2][0], C.uint(l.Shared), args, offsets, C.int(len(l.Offsets)))
 	if r == C.CUDA_SUCCESS && d.wait && !d.capturing {
 		r = C.shim_wait(d.ctx, d.streams[Compute])
 	}

@@ -216,7 +216,7 @@ func TestDriverLaunch(t *testing.T) {
 		m[i] = byte(i + 1)
 	}
 	args = append(args, m...)
-	l := &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 1}, Args: args}
+	l := &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 1}, Args: args, Offsets: []int32{0, 8, 16, 24, 64}}
 	try(t, d.Launch(kernel(t, d, "arguments", 0), l))
 	clear(args) // they have been copied
 	want := append(words(0xdeadbeef, 0x3f800000, 0x89abcdef, 0x01234567), slices.Concat(m[:8], m[120:])...)
@@ -225,7 +225,7 @@ func TestDriverLaunch(t *testing.T) {
 	}
 
 	pointer := binary.LittleEndian.AppendUint64(nil, uint64(out))
-	try(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 3, Y: 2}, Block: cuda.Dim{X: 8, Y: 2}, Args: pointer}))
+	try(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 3, Y: 2}, Block: cuda.Dim{X: 8, Y: 2}, Args: pointer, Offsets: []int32{0}}))
 	var order []uint32
 	for i := range uint32(96) {
 		order = append(order, i)
@@ -237,7 +237,7 @@ func TestDriverLaunch(t *testing.T) {
 	// More shared memory than kernels have without asking for it.
 	most := d.Info().SharedPerBlock
 	f := kernel(t, d, "shared", most)
-	try(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 1}, Shared: most, Args: append(slices.Clone(pointer), words(uint32(most-4))...)}))
+	try(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 1}, Shared: most, Args: append(slices.Clone(pointer), words(uint32(most-4))...), Offsets: []int32{0, 8}}))
 	if b := got(4); !bytes.Equal(b, words(uint32(most-4))) {
 		t.Errorf("the last word of %d bytes of shared memory: %x", most, b)
 	}
@@ -245,8 +245,8 @@ func TestDriverLaunch(t *testing.T) {
 	wants(t, err, "bytes of shared memory", "CUDA_ERROR_INVALID_VALUE (1)")
 
 	if d.Info().Major >= 9 {
-		try(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 4}, Block: cuda.Dim{X: 8}, Cluster: cuda.Dim{X: 2}, Args: pointer}))
-		wants(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 3}, Block: cuda.Dim{X: 8}, Cluster: cuda.Dim{X: 2}, Args: pointer}), "CUDA_ERROR_")
+		try(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 4}, Block: cuda.Dim{X: 8}, Cluster: cuda.Dim{X: 2}, Args: pointer, Offsets: []int32{0}}))
+		wants(t, d.Launch(kernel(t, d, "dimensions", 0), &cuda.Launch{Grid: cuda.Dim{X: 3}, Block: cuda.Dim{X: 8}, Cluster: cuda.Dim{X: 2}, Args: pointer, Offsets: []int32{0}}), "CUDA_ERROR_")
 	}
 	if a, ok := d.(interface {
 		Attributes(f cuda.Function) (registers, shared, local int, err error)
@@ -269,7 +269,7 @@ func TestDriverGraph(t *testing.T) {
 
 	try(t, d.BeginCapture())
 	wants(t, d.Upload(cuda.Compute, a, make([]byte, 16)), "graph", "HostMemory")
-	try(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 16}, Args: binary.LittleEndian.AppendUint64(nil, uint64(a))}))
+	try(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 16}, Args: binary.LittleEndian.AppendUint64(nil, uint64(a)), Offsets: []int32{0}}))
 	try(t, d.Upload(cuda.Compute, a, host))
 	try(t, d.Copy(b, a, 64))
 	g := must[cuda.Graph](t)(d.EndCapture())
@@ -330,7 +330,7 @@ func TestDriverErrors(t *testing.T) {
 	_, err = d.Function(must[cuda.Module](t)(d.Load([]byte(testPTX))), "no_such_kernel", 0)
 	wants(t, err, "CUDA_ERROR_NOT_FOUND (500)")
 	f := kernel(t, d, "dimensions", 0)
-	wants(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 2048}, Args: make([]byte, 8)}), "CUDA_ERROR_INVALID_VALUE (1)")
+	wants(t, d.Launch(f, &cuda.Launch{Grid: cuda.Dim{X: 1}, Block: cuda.Dim{X: 2048}, Args: make([]byte, 8), Offsets: []int32{0}}), "CUDA_ERROR_INVALID_VALUE (1)")
 	try(t, d.Sync()) // none of them is the end
 }
 

@@ -46,13 +46,17 @@ CUresult shim_shared(CUcontext ctx, CUfunction f, int bytes) {
 }
 
 CUresult shim_launch(CUcontext ctx, CUstream s, CUfunction f, const unsigned grid[3], const unsigned block[3], const unsigned cluster[3], unsigned shared,
-                     void *args, size_t args_bytes) {
+                     void *args, const int *offsets, int count) {
     TRY(shim_current(ctx));
-    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, args, CU_LAUNCH_PARAM_BUFFER_SIZE, &args_bytes, CU_LAUNCH_PARAM_END};
-    if (cluster[0] == 0) return cuLaunchKernel(f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, s, 0, extra);
+    // One by one, not as a buffer (CU_LAUNCH_PARAM_BUFFER_POINTER): the assembler decides where parameters lie. Those of a kernel whose first is a tensor map begin
+    // 48 bytes in, so that it is aligned (EIATTR_KPARAM_INFO of the code for sm_90).
+    void *parameters[64];
+    if (count > (int)(sizeof parameters / sizeof *parameters)) return CUDA_ERROR_INVALID_VALUE;
+    for (int i = 0; i < count; i++) parameters[i] = (char *)args + offsets[i];
+    if (cluster[0] == 0) return cuLaunchKernel(f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, s, parameters, 0);
     CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, .value.clusterDim = {cluster[0], cluster[1], cluster[2]}};
     CUlaunchConfig config = {grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, s, &attribute, 1};
-    return cuLaunchKernelEx(&config, f, 0, extra);
+    return cuLaunchKernelEx(&config, f, parameters, 0);
 }
 
 CUresult shim_upload(CUcontext ctx, CUstream s, CUdeviceptr dst, const void *src, size_t bytes) {

@@ -17,9 +17,9 @@ CUresult shim_load(CUcontext ctx, const char *ptx, CUmodule *module, char *log, 
 // shim_shared allows more than 48 KiB of dynamic shared memory a block.
 CUresult shim_shared(CUcontext ctx, CUfunction f, int bytes);
 
-// shim_launch copies args before it returns; cluster[0] is 0 for no clusters.
+// shim_launch copies the arguments, which begin at the offsets of args, before it returns; cluster[0] is 0 for no clusters.
 CUresult shim_launch(CUcontext ctx, CUstream s, CUfunction f, const unsigned grid[3], const unsigned block[3], const unsigned cluster[3], unsigned shared,
-                     void *args, size_t args_bytes);
+                     void *args, const int *offsets, int count);
 
 CUresult shim_upload(CUcontext ctx, CUstream s, CUdeviceptr dst, const void *src, size_t bytes);
 CUresult shim_download(CUcontext ctx, CUstream s, void *dst, CUdeviceptr src, size_t bytes);

@@ -122,10 +122,6 @@ typedef enum {
     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0,
 } CUtensorMapFloatOOBfill;
 
-#define CU_LAUNCH_PARAM_END ((void *)0)
-#define CU_LAUNCH_PARAM_BUFFER_POINTER ((void *)1)
-#define CU_LAUNCH_PARAM_BUFFER_SIZE ((void *)2)
-
 typedef union {
     char pad[64];
     struct {

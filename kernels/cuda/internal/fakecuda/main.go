@@ -289,19 +289,20 @@ func cuLaunchKernelEx(c *C.config, f C.uintptr_t, parameters, extra *unsafe.Poin
 	return launch(f, c.stream, l, parameters, extra)
 }
 
+// launch takes parameters one by one only: what a buffer of all must look like is not said anywhere.
 func launch(f, s C.uintptr_t, l *cuda.Launch, parameters, extra *unsafe.Pointer) C.int {
 	return call(func() C.int {
 		if stream, ok := gpu.streams[s]; !ok || stream != cuda.Compute {
 			return invalidHandle
 		}
-		if l.Shared > max(gpu.shared[cuda.Function(f)], 48<<10) || parameters != nil || extra == nil {
+		if l.Shared > max(gpu.shared[cuda.Function(f)], 48<<10) || extra != nil {
 			return invalidValue
 		}
-		x := unsafe.Slice(extra, 5) // CU_LAUNCH_PARAM_BUFFER_POINTER, …_SIZE, …_END
-		if uintptr(x[0]) != 1 || uintptr(x[2]) != 2 || x[4] != nil {
-			return invalidValue
+		list := gpu.Driver.(*ptx.Driver).Parameters(cuda.Function(f))
+		for i, from := range unsafe.Slice(parameters, len(list)) {
+			l.Args = append(l.Args, make([]byte, list[i][0]-len(l.Args))...)
+			l.Args = append(l.Args, memory(from, C.size_t(list[i][1]))...)
 		}
-		l.Args = append([]byte(nil), memory(x[1], *(*C.size_t)(x[3]))...)
 		return fault(gpu.Launch(cuda.Function(f), l))
 	})
 }

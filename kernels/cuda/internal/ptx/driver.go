@@ -195,6 +195,9 @@ func (d *Driver) Function(m cuda.Module, name string, shared int) (cuda.Function
 	return cuda.Function(len(d.functions)), nil
 }
 
+// Parameters are the offsets and sizes of a kernel's parameters.
+func (d *Driver) Parameters(f cuda.Function) [][2]int { return d.functions[f-1].paramSizes }
+
 func dims(d cuda.Dim) [3]int { return [3]int{max(d.X, 1), max(d.Y, 1), max(d.Z, 1)} }
 
 // Launch runs a kernel.

@@ -22,6 +22,7 @@ type kernel struct {
 	line       int
 	body       []statement
 	params     map[string]int // offsets
+	paramSizes [][2]int       // offsets and sizes, in order
 	paramBytes int
 	shared     map[string]int // offsets in the block's shared memory
 	staticSize int            // bytes of shared memory with a size; dynamic memory follows
@@ -117,6 +118,7 @@ func parse(text string) (*module, error) {
 			}
 			k.paramBytes = roundUp(k.paramBytes, align)
 			k.params[p[3]] = k.paramBytes
+			k.paramSizes = append(k.paramSizes, [2]int{k.paramBytes, size})
 			k.paramBytes += size
 		}
 		brace := closing + strings.IndexByte(text[closing:], '{')
