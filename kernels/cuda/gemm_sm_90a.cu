@@ -99,6 +99,51 @@ template <int N, int TA, int TB> INLINE void bring(u32 shared, u32 barrier, cons
     }
 }
 
+// A consumer's tile: goes through the stages of its terms, gives each back when the products that read it are done, lets the other consumer begin, and writes the
+// sums. RowSums is a template's argument, not a branch in the loop: products on both sides of a branch are groups of their own to ptxas, and the wait for all
+// but the last group would be one for all products.
+template <int N, int TA, int TB, bool RowSums, class Epilogue>
+INLINE void compute(const Epilogue &epilogue, item t, u32 shared, u32 other_turn, u32 scales, int &stage, int &parity, int steps, int size, int warp, int lane) {
+    using R = ring<N>;
+    float sums[2][N / 2], rows[2][4];
+#pragma unroll
+    for (int h = 0; h < 2; h++) { // cleared, not left to the first product: a register that was undefined could be moved between products
+#pragma unroll
+        for (int j = 0; j < N / 2; j++) sums[h][j] = 0;
+#pragma unroll
+        for (int j = 0; j < 4; j++) rows[h][j] = 0;
+    }
+    for (int k = 0; k < steps; k++) {
+        u32 at = shared + stage * R::stage;
+        u64 a = descriptor(at, TA ? 8192 : 16), b = descriptor(at + stage_a, TB ? 8192 : 16);
+        barrier_wait(shared + R::full + 8 * stage, parity);
+        warp_sync(); // lanes that arrived, and those that waited longer
+        wgmma_fence();
+#pragma unroll
+        for (int q = 0; q < tile_k / 16; q++) {
+            u64 db = further(b, q * (TB ? 2048 : 32));
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                u64 da = further(a, h * 8192 + q * (TA ? 2048 : 32));
+                wgmma<TA, TB>(sums[h], da, db);
+                if (RowSums) wgmma<TA, 0>(rows[h], da, (u64)(128 >> 4) << 16 | (u64)(128 >> 4) << 32 | (shared + R::ones) >> 4);
+            }
+        }
+        wgmma_commit();
+        if (k > 0) { // the products of the stage before are done
+            wgmma_wait<1>();
+            if (lane < size) barrier_arrive(shared + R::empty + 8 * (stage > 0 ? stage - 1 : R::stages - 1), lane);
+        }
+        if (++stage == R::stages) stage = 0, parity ^= 1;
+    }
+    if (lane == 0) barrier_arrive(other_turn);
+    warp_sync();
+    wgmma_wait<0>();
+    if (lane < size) barrier_arrive(shared + R::empty + 8 * (stage > 0 ? stage - 1 : R::stages - 1), lane);
+    warp_sync();
+    epilogue.template write<N, RowSums>(t, sums, rows, scales, warp, lane);
+}
+
 // The main part of all kernels here: Epilogue::write(item, sums) gets a tile's sums. sums[b][4j+2h+q] of a thread is row 64b+16·warp+8h+lane/4, column
 // 8j+2(lane%4)+q. With RowSums, sums of A's rows come beside: rows[b][2h] of row 64b+16·warp+8h+lane/4, computed for the tiles of column 0 as a product with ones.
 template <int N, int TA, int TB, bool RowSums, class Epilogue>
@@ -134,7 +179,7 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
             for (int i = cluster_index(); i < items; i += cluster_count()) {
                 item t = locate<N>(w, i);
                 for (int k = t.split * w.steps; k < (t.split + 1) * w.steps; k++) {
-                    barrier_wait_cluster(shared + R::empty + 8 * stage, parity);
+                    barrier_wait(shared + R::empty + 8 * stage, parity);
                     bring<N, TA, TB>(shared + stage * R::stage, shared + R::full + 8 * stage, map_a, map_b, t.m, t.n, k * tile_k, w.side_by_side);
                     if (++stage == R::stages) stage = 0, parity ^= 1;
                 }
@@ -154,53 +199,12 @@ INLINE void gemm(const void *map_a, const void *map_b, const work &w, const Epil
             item t = locate<N>(w, i);
             u32 scales = shared + R::scales + (threadIdx_x - 128 & ~31) * 4; // of the warp's rows
             epilogue.template prepare<N>(t, scales, warp, lane);
-            float sums[2][N / 2], rows[2][4]; // cleared, not left to the first product: a register that was undefined could be moved between products
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-#pragma unroll
-                for (int j = 0; j < N / 2; j++) sums[h][j] = 0;
-#pragma unroll
-                for (int j = 0; j < 4; j++) rows[h][j] = 0;
-            }
             barrier_wait(turn, waited);
             waited ^= 1;
-            for (int k = 0; k < w.steps; k++) {
-                u32 a = shared + stage * R::stage, b = a + stage_a;
-                barrier_wait(shared + R::full + 8 * stage, parity);
-                warp_sync(); // lanes that arrived, and those that waited longer
-                wgmma_fence();
-#pragma unroll
-                for (int q = 0; q < tile_k / 16; q++) {
-                    u64 db = descriptor(b + q * (TB ? 2048 : 32), TB ? 8192 : 16);
-#pragma unroll
-                    for (int h = 0; h < 2; h++) {
-                        u64 da = descriptor(a + h * 8192 + q * (TA ? 2048 : 32), TA ? 8192 : 16);
-                        wgmma<TA, TB>(sums[h], da, db);
-                    }
-                }
-                if (RowSums) {
-                    if (t.n == 0) {
-#pragma unroll
-                        for (int q = 0; q < tile_k / 16; q++)
-#pragma unroll
-                            for (int h = 0; h < 2; h++)
-                                wgmma<TA, 0>(rows[h], descriptor(a + h * 8192 + q * (TA ? 2048 : 32), TA ? 8192 : 16),
-                                             (u64)(128 >> 4) << 16 | (u64)(128 >> 4) << 32 | (shared + R::ones) >> 4);
-                    }
-                }
-                wgmma_commit();
-                if (k > 0) { // the products of the stage before are done
-                    wgmma_wait<1>();
-                    if (lane < size) barrier_arrive(shared + R::empty + 8 * (stage > 0 ? stage - 1 : R::stages - 1), lane);
-                }
-                if (++stage == R::stages) stage = 0, parity ^= 1;
-            }
-            if (lane == 0) barrier_arrive(other_turn);
-            warp_sync();
-            wgmma_wait<0>();
-            if (lane < size) barrier_arrive(shared + R::empty + 8 * (stage > 0 ? stage - 1 : R::stages - 1), lane);
-            warp_sync();
-            epilogue.template write<N>(t, sums, rows, scales, warp, lane);
+            if (RowSums && t.n == 0)
+                compute<N, TA, TB, true>(epilogue, t, shared, other_turn, scales, stage, parity, w.steps, size, warp, lane);
+            else
+                compute<N, TA, TB, false>(epilogue, t, shared, other_turn, scales, stage, parity, w.steps, size, warp, lane);
         }
     }
     cluster_sync(); // a block's shared memory and barriers must exist until the other block has no more to give and to say
@@ -268,7 +272,7 @@ template <step S> struct finish {
         }
     }
 
-    template <int W> __device__ __forceinline__ void write(item t, float (&sums)[2][W / 2], float (&)[2][4], u32 scales, int warp, int lane) const {
+    template <int W, bool RowSums> __device__ __forceinline__ void write(item t, float (&sums)[2][W / 2], float (&)[2][4], u32 scales, int warp, int lane) const {
         int row = t.m + 16 * warp + (lane >> 2), column = t.n + 8 * (lane & 3);
         i64 at = (i64)row * ld + column;
 #pragma unroll
@@ -338,23 +342,24 @@ struct part {
 
     template <int W> __device__ __forceinline__ void prepare(item, u32, int, int) const {}
 
-    template <int W> __device__ __forceinline__ void write(item t, float (&sums)[2][W / 2], float (&row_sums)[2][4], u32, int warp, int lane) const {
+    template <int W, bool RowSums> __device__ __forceinline__ void write(item t, float (&sums)[2][W / 2], float (&row_sums)[2][4], u32, int warp, int lane) const {
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             int row = t.m + r / 2 * 64 + 16 * warp + r % 2 * 8 + (lane >> 2), column = t.n + 2 * (lane & 3);
+            asm volatile("" : "+r"(column)); // where t.n is 0 they would be kept in registers from tile to tile
             if (row >= M) continue;
             float *to = partial + ((i64)t.split * M + row) * N + column;
 #pragma unroll
             for (int j = 0; j < W / 8; j++)
                 if (column + 8 * j < N) *(float2 *)(to + 8 * j) = (float2){sums[r / 2][4 * j + 2 * (r % 2)], sums[r / 2][4 * j + 2 * (r % 2) + 1]};
-            if (rows && t.n == 0 && (lane & 3) == 0) rows[(i64)t.split * M + row] = row_sums[r / 2][2 * (r % 2)];
+            if (RowSums && rows && (lane & 3) == 0) rows[(i64)t.split * M + row] = row_sums[r / 2][2 * (r % 2)];
         }
     }
 };
 
 // clang-format off
 #define GEMM(name, width, tb, step) \
-    KERNEL(name, 384)(tensor_map a, tensor_map b, bf16 *c, int M, int N, int ldc, float alpha, const float *bias, bf16 *h, bf16 *activation, const bf16 *residual, \
+    KERNEL_BLOCKS(name, 384, 1)(tensor_map a, tensor_map b, bf16 *c, int M, int N, int ldc, float alpha, const float *bias, bf16 *h, bf16 *activation, const bf16 *residual, \
                       const float *scale, int sample_rows, int tiles_m, int tiles_n, int group, int steps, int side_by_side) { \
         const void *map_a, *map_b; \
         PARAMETER(map_a, name, 0); \
@@ -363,7 +368,7 @@ struct part {
                                 finish<step>{c, M, N, ldc, alpha, bias, h, activation, residual, scale, sample_rows}); \
     }
 #define GEMM_PARTS(name, width) \
-    KERNEL(name, 384)(tensor_map a, tensor_map b, float *partial, float *rows, int M, int N, int tiles_m, int tiles_n, int group, int splits, int steps, int side_by_side) { \
+    KERNEL_BLOCKS(name, 384, 1)(tensor_map a, tensor_map b, float *partial, float *rows, int M, int N, int tiles_m, int tiles_n, int group, int splits, int steps, int side_by_side) { \
         const void *map_a, *map_b; \
         PARAMETER(map_a, name, 0); \
         PARAMETER(map_b, name, 1); \

@@ -21,26 +21,16 @@ INLINE void barrier_expect(u32 barrier, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 INLINE void barrier_arrive(u32 barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory"); }
-// Arrival at the same barrier of another block of the cluster.
+// Arrival at the same barrier of another block of the cluster, to say that products that read a stage are done (wgmma_wait has said so). Nothing that the thread
+// has written is told: .release.cluster would be a MEMBAR.GPU, which in every stage waits for the tile that is on its way to memory. CUTLASS does the same.
 INLINE void barrier_arrive(u32 barrier, int block) {
-    asm volatile("{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [a]; }" ::"r"(barrier), "r"(block)
-                 : "memory");
+    asm volatile("{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [a]; }" ::"r"(barrier), "r"(block) : "memory");
 }
 // Waits for the end of the phase of that parity: 0, 1, 0, … from the barrier's initialization on.
 INLINE void barrier_wait(u32 barrier, int parity) {
     int done;
     do {
         asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.b32 %0, 1, 0, p; }" : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
-    } while (!done);
-}
-// The same where other blocks of the cluster arrive.
-INLINE void barrier_wait_cluster(u32 barrier, int parity) {
-    int done;
-    do {
-        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2; selp.b32 %0, 1, 0, p; }"
-                     : "=r"(done)
-                     : "r"(barrier), "r"(parity)
-                     : "memory");
     } while (!done);
 }
 
@@ -57,16 +47,17 @@ INLINE int cluster_size() {
     asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(r));
     return r;
 }
-// Which of how many clusters of the grid, along x.
+// Which of how many clusters of the grid, along x, of one or two blocks. %clusterid is for launches that ask for clusters; and these are read again, not kept in
+// registers, of which a producer has few.
 INLINE int cluster_index() {
     int r;
-    asm volatile("mov.u32 %0, %%clusterid.x;" : "=r"(r));
-    return r;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(r));
+    return r >> (cluster_size() - 1);
 }
 INLINE int cluster_count() {
     int r;
-    asm volatile("mov.u32 %0, %%nclusterid.x;" : "=r"(r));
-    return r;
+    asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(r));
+    return r >> (cluster_size() - 1);
 }
 INLINE void cluster_sync() { asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory"); }
 
@@ -106,6 +97,8 @@ template <int n> INLINE void wgmma_wait() { asm volatile("wgmma.wait_group.sync.
 INLINE u64 descriptor(u32 address, int leading) {
     return (u64)1 << 62 | (u64)(1024 >> 4) << 32 | (u64)(leading >> 4) << 16 | (address & 0x3ffff) >> 4;
 }
+// The descriptor of what lies that many bytes further.
+INLINE u64 further(u64 descriptor, int bytes) { return (descriptor >> 32) << 32 | ((u32)descriptor + (bytes >> 4)); }
 
 // wgmma<TA, TB>: with TA or TB that operand is MN-major.
 // clang-format off

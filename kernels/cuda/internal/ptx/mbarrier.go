@@ -217,12 +217,14 @@ func mbarrierExpect(c *compiler, in *instr) run {
 
 // mbarrier.{try,test}_wait.parity: true when the phase of that parity is over, which is when the current one has the other. Where copies are lazy, those
 // that the barrier waits for land now.
+//
+// What other blocks did is known after a wait of any scope: they copy here and multiply, which is not for .release and .acquire to order. Their loads and stores
+// here, which would need .cluster, are unknown to the interpreter.
 func mbarrierWait(c *compiler, in *instr) run {
 	if !in.has("parity") {
 		c.fail("mbarrier waits by state are unknown to the interpreter: wait by parity")
 	}
 	to, at, parity := c.destPred(0), c.addressOf(c.arg(1), sharedSpace), c.source32(2)
-	cluster := in.has("cluster")
 	return func(w *warp, m uint32) {
 		var p [32]uint64
 		at(w, m, &p)
@@ -239,7 +241,7 @@ func mbarrierWait(c *compiler, in *instr) run {
 			}
 			if o.phase&1 != int(want[i]) {
 				over |= 1 << i
-				w.learn(o.over, cluster)
+				w.learn(o.over, true)
 			} else if !slices.Contains(o.asked, w) {
 				o.asked = append(o.asked, w)
 			}
