@@ -162,6 +162,7 @@ func TestGPUTrainsInBF16(t *testing.T) {
 func TestGPURecording(t *testing.T) {
 	c := gpuConfig()
 	c.Precision, c.FreezeLastLayer = "bf16", 4
+	c.WarmupTeacherTemp, c.TeacherTemp, c.WarmupTeacherTempEpochs = 0.04, 0.07, 5 // which changes from epoch to epoch
 	const n = 14
 	eager, recorded, again := trainerOn(t, gpu(t), c), trainerOn(t, gpu(t), c), trainerOn(t, gpu(t), c)
 	var want []StepStats
