@@ -41,6 +41,7 @@ var mutations = []struct {
 	found string // a regular expression of what is printed
 }{
 	{"no barrier before the ring's next step", cudatest.Mutation{File: "gemm", Kernel: "gemm_bf16_nt_64", Old: `bar\.sync\s+0;`, Nth: 0}, gemm64, "race|under way|nobody wrote"},
+	{"lanes that do not meet before the tile of C", cudatest.Mutation{File: "gemm", Kernel: "gemm_bf16_nt_64", Old: `bar\.warp\.sync 0xffffffff;`, Nth: 8}, gemm64, "no bar.warp.sync"},
 	{"no barrier before the tile of C", cudatest.Mutation{File: "gemm", Kernel: "gemm_bf16_nt_64", Old: `bar\.sync\s+0;`, Nth: 1}, gemm64, "race|nobody wrote"},
 	{"no wait for a copy", cudatest.Mutation{File: "gemm", Kernel: "gemm_bf16_nt_64", Old: `cp\.async\.wait_group \d+;`, Nth: 0}, gemm64, "under way"},
 	{"a wait for one copy too few", cudatest.Mutation{File: "gemm", Kernel: "gemm_bf16_nt_64", Old: `cp\.async\.wait_group 2;`, New: "cp.async.wait_group 3;"}, gemm64, "under way"},

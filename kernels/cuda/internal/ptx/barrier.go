@@ -25,7 +25,9 @@ func barWarp(c *compiler, in *instr) run {
 		}
 		if m != x&w.live() {
 			w.signal = retry
+			return
 		}
+		w.met++
 	}
 }
 

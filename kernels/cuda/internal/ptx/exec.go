@@ -94,6 +94,7 @@ type warp struct {
 	localDef []byte
 	last     *allocation // that the warp used last
 	clock    []uint64    // by warp: what of its life this warp knows to be over
+	met      uint16      // how often its lanes have waited for each other
 	async    async
 	loaded   map[string]string // by register, why it has no value
 	more     map[string]any

@@ -55,7 +55,7 @@ func TestRowsOfLanes(t *testing.T) {
 		{"beyond, in the row", "4", "st.global.u32 [%rd1+1860], %a;", "byte 2048 of an allocation of 2048", "thread (47,0,0) (warp 1, lane 15)"},
 		{"beyond shared", "4", "st.shared.u32 [%r1+4080], %a;", "shared memory", "lane 4"},
 		{"misaligned", "4", "st.global.u32 [%rd1+2], %a;", "not aligned", "lane 0"},
-		{"race of warps", "4", "st.shared.u32 [%r1], %a; setp.gt.u32 %p1, %t, 31; @%p1 bra L1; ld.shared.u32 %x, [%r1+112]; L1:", "race: read of shared memory at 128, which warp 1 wrote", "warp 0, lane 4"},
+		{"race of warps", "4", "st.shared.u32 [%r1], %a; bar.warp.sync -1; setp.gt.u32 %p1, %t, 31; @%p1 bra L1; ld.shared.u32 %x, [%r1+112]; L1:", "race: read of shared memory at 128, which warp 1 wrote", "warp 0, lane 4"},
 		{"pending", "4", "setp.eq.u32 %p1, %t, 0; @%p1 cp.async.ca.shared.global [s+8], [%in], 4; ld.shared.u32 %x, [%r1+8];", "under way", "lane 0"},
 	} {
 		_, err := snippetRun{threads: 64, memory: 2048, modes: Modes{Reverse: c.name == "race of warps"}}.run(strings.ReplaceAll(own, "N", c.bytes)+c.code, "x", in)

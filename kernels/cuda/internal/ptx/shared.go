@@ -10,11 +10,12 @@ type shared struct {
 	// By words of 4 bytes: the clock of the last write, its warp and which bytes; by word and warp the clock of the last read, and which bytes.
 	writer []uint64
 	reader []uint64
+	lane   []uint64 // by words: the epoch of the last write among the lanes of its warp<<6, and its lane, or 63 for several; see race of lanes
 }
 
 func (s *shared) make(bytes, warps int) {
 	words := (bytes + 3) / 4
-	*s = shared{data: make([]byte, bytes), defined: make([]byte, bytes), pending: make([]byte, bytes), warps: warps, writer: make([]uint64, words), reader: make([]uint64, words*warps)}
+	*s = shared{data: make([]byte, bytes), defined: make([]byte, bytes), pending: make([]byte, bytes), warps: warps, lane: make([]uint64, words), writer: make([]uint64, words), reader: make([]uint64, words*warps)}
 }
 
 // reset makes the memory that of a new block. What earlier blocks did with it is over for every warp's clock.
@@ -67,11 +68,27 @@ func bytesOf(i, at, n int) uint64 {
 // A word's last write is clock<<10 | warp<<4 | bytes. It came before what warp w does now if w knows that the writer's clock has passed it: by a barrier
 // where both were.
 
+// The lanes of a warp run when they like, too, since compute capability 7.0: what one has written another may read after bar.warp.sync or a barrier. A shuffle
+// does not order memory.
+
+// epoch counts what the lanes of a warp wait for each other at.
+func (w *warp) epoch() uint64 { return w.clock[w.id]<<16 | uint64(w.met) }
+
+const lanes = 63 // several
+
+// laneOf is the lane that word i belongs to, in an access of lanes from the first on, of per bytes each, at an address.
+func laneOf(i, at, first, per int) uint64 {
+	if per < 4 {
+		return lanes
+	}
+	return uint64(first + max(0, 4*i-at)/per)
+}
+
 func (w *warp) sharedRead(at, n, lane int) { w.sharedReads(at, n, lane, n) }
 
 // sharedReads is sharedRead of lanes from the first on, of per bytes each.
 func (w *warp) sharedReads(at, n, first, per int) {
-	s := &w.b.shared
+	s, epoch := &w.b.shared, w.epoch()
 	for i := at / 4; 4*i < at+n; i++ {
 		mask := uint64(15)
 		if 4*i < at || 4*i+4 > at+n {
@@ -80,6 +97,10 @@ func (w *warp) sharedReads(at, n, first, per int) {
 		if x := s.writer[i]; x != 0 {
 			if by := int(x >> 4 & 63); by != w.id && x&mask != 0 && w.clock[by] <= x>>10 {
 				w.fail(first+max(0, 4*i-at)/per, "race: read of shared memory at %d, which warp %d wrote with no barrier in between", 4*i, by)
+			} else if by == w.id && x&mask != 0 && s.lane[i]>>6 == epoch {
+				if wrote, reads := s.lane[i]&lanes, laneOf(i, at, first, per); wrote != reads && wrote != lanes && reads != lanes {
+					w.fail(int(reads), "race: read of shared memory at %d, which lane %d of the warp wrote with no bar.warp.sync in between", 4*i, wrote)
+				}
 			}
 		}
 		r := &s.reader[i*s.warps+w.id]
@@ -95,7 +116,7 @@ func (w *warp) sharedWrite(at, n, lane int) { w.sharedWrites(at, n, lane, n) }
 
 // sharedWrites is sharedWrite of lanes from the first on, of per bytes each.
 func (w *warp) sharedWrites(at, n, first, per int) {
-	s := &w.b.shared
+	s, epoch := &w.b.shared, w.epoch()
 	for i := at / 4; 4*i < at+n; i++ {
 		mask := uint64(15)
 		if 4*i < at || 4*i+4 > at+n {
@@ -112,9 +133,14 @@ func (w *warp) sharedWrites(at, n, first, per int) {
 				w.fail(first+max(0, 4*i-at)/per, "race: write of shared memory at %d, which warp %d read with no barrier in between", 4*i, by)
 			}
 		}
+		lane := laneOf(i, at, first, per)
 		if x>>4 == w.clock[w.id]<<6|uint64(w.id) {
+			if mask != 15 && s.lane[i] != epoch<<6|lane { // of the other bytes another may be the writer
+				lane = lanes
+			}
 			mask |= x & 15
 		}
+		s.lane[i] = epoch<<6 | lane
 		s.writer[i] = w.clock[w.id]<<10 | uint64(w.id)<<4 | mask
 	}
 }

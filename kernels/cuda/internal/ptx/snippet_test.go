@@ -528,6 +528,8 @@ func TestFaults(t *testing.T) {
 		{"race of blocks, two writes", "st.global.u32 [%m], %a;", snippetRun{grid: 2, memory: 64}, "race: write of global memory"},
 		{"race of blocks, write and read", "mov.u32 %r1, %ctaid.x; mad.wide.u32 %qx, %r1, 4, %in; ld.global.u32 %x, [%in]; st.global.u32 [%qx], %x;", snippetRun{grid: 2, memory: 64}, "race:"},
 		{"race of lanes", "st.shared.u32 [s], %t;", snippetRun{threads: 32}, "race: lanes 0 and 1"},
+		{"race of lanes, read after write", "shl.b32 %r1, %t, 2; mov.u32 %r2, s; add.u32 %r1, %r1, %r2; st.shared.u32 [%r1], %t; xor.b32 %r1, %r1, 4; ld.shared.u32 %x, [%r1];", snippetRun{threads: 32}, "race: read of shared memory at 4, which lane 1 of the warp wrote with no bar.warp.sync"},
+		{"race of lanes, a shuffle orders no memory", "shl.b32 %r1, %t, 2; mov.u32 %r2, s; add.u32 %r1, %r1, %r2; st.shared.u32 [%r1], %t; shfl.sync.bfly.b32 %x, %a, 1, 31, -1; xor.b32 %r1, %r1, 4; ld.shared.u32 %x, [%r1];", snippetRun{threads: 32}, "no bar.warp.sync"},
 		{"race with atomics", "setp.eq.u32 %p1, %r63, 0; @%p1 st.global.u32 [%in], %a; @!%p1 red.global.add.u32 [%in], 1;", snippetRun{grid: 2}, "race:"},
 		{"no wait", "cp.async.ca.shared.global [s], [%in], 16; cp.async.commit_group; ld.shared.u32 %x, [s];", snippetRun{}, "under way"},
 		{"wait for one of two", "cp.async.ca.shared.global [s], [%in], 16; cp.async.commit_group; cp.async.commit_group; cp.async.wait_group 2; ld.shared.u32 %x, [s];", snippetRun{}, "under way"},
