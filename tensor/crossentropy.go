@@ -16,7 +16,7 @@ func CrossEntropyForward(loss, logp, logits *Tensor, labels []int, smoothing flo
 		"loss (R), logp (R,C), logits (R,C), R labels", loss, logp, logits)
 	checkLabels("CrossEntropyForward", labels, n, logits)
 	if g := logits.dev.gpu; g != nil {
-		g.LabelCrossEntropyForward(loss.f32(), logp.at(logits.typ), logits.ptr, logits.typ, logits.dev.indices(labels), float32(smoothing), len(labels), n)
+		g.CrossEntropyForward(loss.f32(), logp.at(logits.typ), logits.ptr, logits.typ, logits.dev.indices(labels), float32(smoothing), len(labels), n)
 		return
 	}
 	LogSoftmaxForward(logp, logits)
@@ -42,7 +42,7 @@ func CrossEntropyBackward(dlogits, logp *Tensor, labels []int, smoothing, weight
 	check(SameShape(dlogits, logp) && len(labels) == logp.Rows(), "CrossEntropyBackward", "dlogits (R,C), logp (R,C), R labels", dlogits, logp)
 	checkLabels("CrossEntropyBackward", labels, n, logp)
 	if g := logp.dev.gpu; g != nil {
-		g.LabelCrossEntropyBackward(dlogits.at(logp.typ), logp.ptr, logp.typ, logp.dev.indices(labels), float32(smoothing), float32(weight), dloss.f32(), len(labels), n, add)
+		g.CrossEntropyBackward(dlogits.at(logp.typ), logp.ptr, logp.typ, logp.dev.indices(labels), float32(smoothing), float32(weight), dloss.f32(), len(labels), n, add)
 		return
 	}
 	rest := smoothing / float64(n)

@@ -23,7 +23,7 @@ func PrototypeCrossEntropyForward(a *Arena, loss, lse, targetSum, z, v, g, targe
 		p.logitsOnGPU(kept.logits, kept.w)
 		c := p.crossEntropy(kept.logits, lse, targetSum, target, pairs, scale)
 		c.Loss = loss.f32()
-		g.CrossEntropyForward(c)
+		g.PrototypeCrossEntropyForward(c)
 		return kept
 	}
 	k := p.dev.kernels
@@ -76,9 +76,9 @@ func PrototypeCrossEntropyForward(a *Arena, loss, lse, targetSum, z, v, g, targe
 type PrototypeProducts struct{ w, logits *Tensor }
 
 // crossEntropy is what the kernels are told.
-func (p *prototypes) crossEntropy(logits, lse, targetSum, target *Tensor, pairs *Pairs, scale float32) *cuda.CrossEntropy {
+func (p *prototypes) crossEntropy(logits, lse, targetSum, target *Tensor, pairs *Pairs, scale float32) *cuda.PrototypeCrossEntropy {
 	start, index := pairs.on(p.dev)
-	return &cuda.CrossEntropy{R: p.rows, T: target.Rows(), N: p.count, Type: logits.typ, TypeTarget: target.typ, Logits: logits.ptr, Target: target.ptr,
+	return &cuda.PrototypeCrossEntropy{R: p.rows, T: target.Rows(), N: p.count, Type: logits.typ, TypeTarget: target.typ, Logits: logits.ptr, Target: target.ptr,
 		Start: start, Index: index, Scale: scale, LSE: lse.f32(), TargetSum: targetSum.f32()}
 }
 
@@ -89,7 +89,7 @@ func PrototypeCrossEntropyBackward(a *Arena, kept *PrototypeProducts, dz, dv, dg
 	p := checkPrototypeCrossEntropy("PrototypeCrossEntropyBackward", z, v, g, target, targetSum, lse, pairs)
 	if g := p.dev.gpu; g != nil {
 		c := p.crossEntropy(kept.logits, lse, targetSum, target, pairs, scale)
-		g.CrossEntropyBackward(c, kept.logits.ptr, dloss.f32(), weight)
+		g.PrototypeCrossEntropyBackward(c, kept.logits.ptr, dloss.f32(), weight)
 		p.undoOnGPU("PrototypeCrossEntropyBackward", a, dz, dv, dg, kept.logits, kept.w, addZ, addV)
 		a.Free(kept.logits)
 		a.Free(kept.w)

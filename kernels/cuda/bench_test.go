@@ -256,7 +256,7 @@ func operations(s sizes) []operation {
 		entropy, index, used := m.floats(teachers), m.ints(make([]int32, teachers)), m.floats(k)
 		return func() { m.CenteredSoftmaxForward(y, x, center, scale, entropy, index, used, teachers, k, cuda.Float32) }
 	})
-	entropy := func(m *memory) *cuda.CrossEntropy {
+	entropy := func(m *memory) *cuda.PrototypeCrossEntropy {
 		var start, index []int32
 		for r := range students {
 			start = append(start, int32(len(index)))
@@ -267,17 +267,17 @@ func operations(s sizes) []operation {
 			}
 		}
 		start = append(start, int32(len(index)))
-		return &cuda.CrossEntropy{R: students, T: teachers, N: k, Type: act, Logits: m.act(students * k), Target: m.floats(teachers * k), Start: m.ints(start),
+		return &cuda.PrototypeCrossEntropy{R: students, T: teachers, N: k, Type: act, Logits: m.act(students * k), Target: m.floats(teachers * k), Start: m.ints(start),
 			Index: m.ints(index), Scale: 10, Loss: m.floats(students), LSE: m.floats(students), TargetSum: m.floats(teachers)}
 	}
-	add("CrossEntropyForward", fmt.Sprintf("%dx%d", students, k), 0, half*logits+4*targets, func(m *memory) func() {
+	add("PrototypeCrossEntropyForward", fmt.Sprintf("%dx%d", students, k), 0, half*logits+4*targets, func(m *memory) func() {
 		e := entropy(m)
-		return func() { m.CrossEntropyForward(e) }
+		return func() { m.PrototypeCrossEntropyForward(e) }
 	})
-	add("CrossEntropyBackward", fmt.Sprintf("%dx%d", students, k), 0, 2*half*logits+4*targets, func(m *memory) func() {
+	add("PrototypeCrossEntropyBackward", fmt.Sprintf("%dx%d", students, k), 0, 2*half*logits+4*targets, func(m *memory) func() {
 		e := entropy(m)
 		dlogits := m.act(students * k)
-		return func() { m.CrossEntropyBackward(e, dlogits, 0, 1) }
+		return func() { m.PrototypeCrossEntropyBackward(e, dlogits, 0, 1) }
 	})
 
 	// All parameters.

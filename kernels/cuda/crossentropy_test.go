@@ -9,7 +9,7 @@ import (
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 )
 
-func TestLabelCrossEntropy(t *testing.T) {
+func TestCrossEntropy(t *testing.T) {
 	test(t, []int{5, 24, 1000, 2900}, func(r *run, n int) {
 		const rows, weight, dloss = 3, 0.25, -3
 		list := []int32{0, int32(n - 1), int32(n / 2)}
@@ -38,12 +38,12 @@ func TestLabelCrossEntropy(t *testing.T) {
 			loss.want[i] = float32(sum)
 		}
 		addTo(r, dlogits)
-		r.d.LabelCrossEntropyForward(loss.ptr, logp.ptr, logits.ptr, r.typ, labels, smoothing, rows, n)
-		r.d.LabelCrossEntropyBackward(dlogits.ptr, given.ptr, r.typ, labels, smoothing, weight, cudatest.Put(r.d, cuda.Float32, []float32{dloss}), rows, n, r.add)
+		r.d.CrossEntropyForward(loss.ptr, logp.ptr, logits.ptr, r.typ, labels, smoothing, rows, n)
+		r.d.CrossEntropyBackward(dlogits.ptr, given.ptr, r.typ, labels, smoothing, weight, cudatest.Put(r.d, cuda.Float32, []float32{dloss}), rows, n, r.add)
 
 		again, twice := r.array(r.typ, logits.x), r.statistics(rows) // in place
 		again.is(exact).about(8)
 		twice.is(loss.want).about(8)
-		r.d.LabelCrossEntropyForward(twice.ptr, again.ptr, again.ptr, r.typ, labels, smoothing, rows, n)
+		r.d.CrossEntropyForward(twice.ptr, again.ptr, again.ptr, r.typ, labels, smoothing, rows, n)
 	})
 }

@@ -25,7 +25,7 @@ const (
 	layerNorm  = `^TestLayerNorm(Forward|Backward)$/^(eager|eager_reverse|long)$`
 	softmax    = `^TestCenteredSoftmax$`
 	sums       = `^TestSums$`
-	crossEnt   = `^TestCrossEntropy$`
+	crossEnt   = `^TestPrototypeCrossEntropy$`
 	weightNorm = `^TestWeightNorm$`
 	attend     = `^TestAttention$/^(eager|lazy)$/^bf16_B1_N(17|65)_heads2_D(48|64)_`
 	attendLong = `^TestAttention$/^long$/^bf16_B1_N300_`

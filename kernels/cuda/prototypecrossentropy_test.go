@@ -10,7 +10,7 @@ import (
 	"github.com/godino-ml/godino/kernels/cuda/cudatest"
 )
 
-func TestCrossEntropy(t *testing.T) {
+func TestPrototypeCrossEntropy(t *testing.T) {
 	cudatest.Modes(t, func(t *testing.T, d *cuda.Device) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		for _, types := range [][2]cuda.Type{{cuda.Float32, cuda.Float32}, {cuda.BFloat16, cuda.BFloat16}, {cuda.BFloat16, cuda.Float32}} {
@@ -38,15 +38,15 @@ func TestCrossEntropy(t *testing.T) {
 					put := func(typ cuda.Type, x []float32) cuda.Ptr {
 						return cudatest.Put(d, typ, append(make([]float32, offset), x...)).Add(offset, typ)
 					}
-					c := &cuda.CrossEntropy{R: R, T: T, N: n, Type: typ, TypeTarget: ofTarget, Logits: put(typ, logits), Target: put(ofTarget, target), Start: cudatest.PutInts(d, start),
+					c := &cuda.PrototypeCrossEntropy{R: R, T: T, N: n, Type: typ, TypeTarget: ofTarget, Logits: put(typ, logits), Target: put(ofTarget, target), Start: cudatest.PutInts(d, start),
 						Index: cudatest.PutInts(d, index), Scale: scale, Loss: d.Alloc(4 * R), LSE: d.Alloc(4 * R), TargetSum: d.Alloc(4 * T)}
-					d.CrossEntropyForward(c)
+					d.PrototypeCrossEntropyForward(c)
 					loss, lse, sums := cudatest.Get(d, c.Loss, cuda.Float32, R), cudatest.Get(d, c.LSE, cuda.Float32, R), cudatest.Get(d, c.TargetSum, cuda.Float32, T)
 
 					apart := d.Alloc(typ.Size() * R * n)
-					d.CrossEntropyBackward(c, apart, cudatest.Put(d, cuda.Float32, []float32{dloss}), weight)
+					d.PrototypeCrossEntropyBackward(c, apart, cudatest.Put(d, cuda.Float32, []float32{dloss}), weight)
 					got := cudatest.Get(d, apart, typ, R*n)
-					d.CrossEntropyBackward(c, c.Logits, 0, weight*dloss)
+					d.PrototypeCrossEntropyBackward(c, c.Logits, 0, weight*dloss)
 					for i, v := range cudatest.Get(d, c.Logits, typ, R*n) {
 						if v != got[i] {
 							t.Fatalf("%v, %d columns: in place dlogits[%d] is %g, elsewhere %g", typ, n, i, v, got[i])
