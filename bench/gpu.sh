@@ -145,7 +145,7 @@ run() {
             warm="$warm $!"
         done
     fi
-    stage conformance-sm80 90 env GODINO_CUDA=sm_80 bash -c "in_package kernels/cuda -test.skip Hopper -test.v $short"
+    stage conformance-sm80 90 env GODINO_CUDA=sm_80 bash -c "in_package kernels/cuda -test.v $short"
     stage conformance 90 bash -c "in_package kernels/cuda -test.v $short"
     stage layers 90 bash -c layers
     if command -v compute-sanitizer >/dev/null; then
