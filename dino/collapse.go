@@ -45,6 +45,7 @@ func (d collapseDetector) judge(epoch int, entropy, kl, prototypes float64) (c c
 	// teacher this near to uniform has nothing to teach, however far the student still is from it. The argmax of a uniform teacher is chance,
 	// so the number of prototypes says something of others alone; a small batch has too few rows for it.
 	const small, tiny, few, enough = 0.02, 0.005, 0.035, 32
+	const sharp, several = 0.15, 0.08 // together they are a teacher without a centre that tells images apart by their prototype hardly at all
 	flat := kl < small*d.lnK
 	switch {
 	case entropy > (1-tiny)*d.lnK || flat && entropy > (1-small)*d.lnK:
@@ -53,6 +54,8 @@ func (d collapseDetector) judge(epoch int, entropy, kl, prototypes float64) (c c
 		return constantCollapse, fmt.Sprintf("the teacher says the same of every image (entropy %.4f of ln(out_dim) = %.3f, KL %.4f)", entropy, d.lnK, kl)
 	case d.most >= enough && prototypes < few*d.most:
 		return fewPrototypes, fmt.Sprintf("the teacher sorts the %.0f crops of a batch into %.1f of %.0f prototypes", d.rows, prototypes, math.Exp(d.lnK))
+	case d.most >= enough && entropy < sharp*d.lnK && prototypes < several*d.most:
+		return constantCollapse, fmt.Sprintf("the teacher is sure (entropy %.3f of ln(out_dim) = %.3f) and says one of %.1f things of the %.0f crops of a batch", entropy, d.lnK, prototypes, d.rows)
 	}
 	return "", ""
 }

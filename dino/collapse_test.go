@@ -48,6 +48,9 @@ func TestCollapseDetector(t *testing.T) {
 		{"uniform teacher, student far from it", 20, lnK - 0.01, 0.8, 40, uniformCollapse},
 		{"sharp, still learning", 20, 0.05, 2, 40, ""},
 		{"two prototypes", 20, 4, 1.2, 2, fewPrototypes},
+		{"sure, of six things", 20, 0.5, 0.8, 6, constantCollapse},
+		{"sure, of many things", 20, 0.5, 0.8, 20, ""},
+		{"six prototypes, not sure", 20, 6, 0.3, 6, ""},
 	} {
 		if got, _ := d.judge(test.epoch, test.entropy, test.kl, test.prototypes); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
