@@ -50,7 +50,7 @@ INLINE void load_rows(u32 to, const bf16 *from, int ld, int rows, int there, int
     from += first * ld + column;
 #pragma unroll 1
     for (int r = first; r < rows; r += step) {
-        copy_async16(to, from, r < there);
+        copy_async16(to, from, r < there ? 16 : 0);
         to += step * ROW * 2;
         from += step * ld;
     }

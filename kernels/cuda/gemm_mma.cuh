@@ -19,27 +19,12 @@
 //	dw of fc1 or fc2          52 GFLOP  172 MB, 7 parts 33 MB  208 µs  130 µs
 #pragma once
 #include "gemm.cuh"
+#include "mma.cuh"
 
 const int gemm_threads = 128, gemm_stages = 4;
 
 #define INLINE_METHOD __device__ __forceinline__
 
-INLINE void copy_async(u32 to, const void *from, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
-INLINE void copy_async(u32 to, const void *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory"); }
-INLINE void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N> INLINE void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
-
-INLINE void load_matrices(u32 *r, u32 address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
-}
-INLINE void load_transposed(u32 *r, u32 address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-}
 INLINE u32 load_word(u32 address) {
     u32 r;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(r) : "r"(address) : "memory");
@@ -69,7 +54,7 @@ INLINE u32 ones(const float *) { return 0x3f800000u; }
 // copy_piece brings the first bytes of 16 to shared memory and zeros behind them. A vector comes by itself; else it is put together of elements and is there at the next barrier.
 template <class T> INLINE void copy_piece(u32 to, const T *from, const T *base, int bytes, bool vector) {
     if (vector) {
-        copy_async(to, bytes > 0 ? from : base, bytes);
+        copy_async16(to, bytes > 0 ? from : base, bytes);
         return;
     }
     u32 word[4] = {};
@@ -135,7 +120,7 @@ template <class T, int TILE, bool ALONG_K, bool IS_A> struct Operand {
         address += to;
         if (inside && terms >= depth) {
 #pragma unroll
-            for (int i = 0; i < times; i++) copy_async(address + i * pitch, from + i * jump);
+            for (int i = 0; i < times; i++) copy_async16(address + i * pitch, from + i * jump);
             from += step;
             return;
         }
@@ -154,9 +139,9 @@ template <class T, int TILE, bool ALONG_K, bool IS_A> struct Operand {
     // get loads the fragments of 16 lines, number i of the warp's, and 32 bytes of terms, number k of the stage's.
     INLINE_METHOD void get(u32 *r, u32 address, int i, int k) {
         if (ALONG_K) {
-            load_matrices(r, address + (fragment ^ k << 5) + i * 16 * 64);
+            ldmatrix(r, address + (fragment ^ k << 5) + i * 16 * 64);
         } else if (sizeof(T) == 2) {
-            load_transposed(r, (address + fragment ^ i << 5) + k * 16 * TILE * 2);
+            ldmatrix_transposed(r, (address + fragment ^ i << 5) + k * 16 * TILE * 2);
         } else {
             u32 a = (address + fragment ^ i << 6) + k * 8 * TILE * 4, b = a ^ 32;
             r[0] = load_word(a), r[IS_A ? 1 : 2] = load_word(b);
@@ -200,19 +185,19 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
             a.load(shared + s * stage, terms - s * depth);
             b.load(shared + s * stage + a.bytes, terms - s * depth);
         }
-        commit();
+        commit_copies();
     }
     u32 reading = shared, writing = shared + (gemm_stages - 1) * stage, end = shared + gemm_stages * stage;
 #pragma unroll 1
     for (int s = 0; s < steps; s++) {
-        wait<gemm_stages - 2>();
+        wait_copies<gemm_stages - 2>();
         __syncthreads(); // the stage at reading is there, and nobody reads that at writing any more
         int ahead = s + gemm_stages - 1;
         if (ahead < steps) {
             a.load(writing, terms - ahead * depth);
             b.load(writing + a.bytes, terms - ahead * depth);
         }
-        commit();
+        commit_copies();
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             u32 x[high][4], y[wide / 2][4];
@@ -230,7 +215,7 @@ INLINE void gemm(const T *A, int lda, const T *B, int ldb, int K, int part, floa
         reading = reading + stage == end ? shared : reading + stage;
         writing = writing + stage == end ? shared : writing + stage;
     }
-    wait<0>();
+    wait_copies<0>();
     __syncthreads(); // everything is read: the memory is free for the tile of C
 
     if (partial) {

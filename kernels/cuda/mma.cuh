@@ -17,22 +17,23 @@ INLINE void mma(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 
 // ldmatrix reads four 8×8 matrices of bf16 from shared memory: lane 8i+j gives the address of row j of matrix i, aligned to 16 bytes, and gets of each
 // matrix the word (g, 2t). The transposed form gives it the words of the transposed matrices.
-INLINE void ldmatrix(u32 (&r)[4], u32 address) {
+INLINE void ldmatrix(u32 *r, u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(address)
                  : "memory");
 }
-INLINE void ldmatrix_transposed(u32 (&r)[4], u32 address) {
+INLINE void ldmatrix_transposed(u32 *r, u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(address)
                  : "memory");
 }
 
-// copy_async starts a copy of 16 bytes (or 4) to shared memory, of zeros where there is nothing: then from is not read.
-INLINE void copy_async16(u32 to, const void *from, bool there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+// copy_async starts a copy of 16 bytes (or 4) to shared memory, of the first so many, or none, and zeros behind them: what is not copied is not read.
+INLINE void copy_async16(u32 to, const void *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory"); }
+INLINE void copy_async16(u32 to, const void *from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 INLINE void copy_async4(u32 to, const void *from, bool there) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(there ? 4 : 0) : "memory");
